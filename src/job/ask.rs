@@ -1,0 +1,344 @@
+//! What can be asked of an agent and what it answers: one set of types, as JSON lines on the control socket, and the
+//! same JSON over NATS and from `--json`.
+//!
+//! One request line is answered by one reply line; `run` with `wait` by two: `accepted`, then `ran`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::entry::{LastRun, PendingStage};
+use super::fire::{CommandId, Epoch, RunId, Trigger};
+use super::json::RecordJson;
+use super::name::{AgentName, JobName};
+use super::require::Readings;
+use super::text::Revision;
+use super::time::{Clock, WallTime, rfc3339};
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Every job, in short.
+    List {},
+    /// One job, with every effective value and where it came from.
+    Show {
+        /// The job.
+        job: JobName,
+    },
+    /// The newest records, newest last.
+    History {
+        /// Of this job; absent: of all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<JobName>,
+        /// At most this many.
+        #[serde(default = "history_rows")]
+        limit: usize,
+    },
+    /// Start a job now.
+    Run {
+        /// The job.
+        job: JobName,
+        /// The command's id; asked twice under one id it runs once. Absent: the agent makes one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<CommandId>,
+        /// Pass over its gate.
+        #[serde(default, skip_serializing_if = "is_false")]
+        force: bool,
+        /// Answer once more when it has ended.
+        #[serde(default, skip_serializing_if = "is_false")]
+        wait: bool,
+    },
+    /// Stop a job's runs, and the retry that waits.
+    Stop {
+        /// The job.
+        job: JobName,
+    },
+    /// Nothing of the job fires until it is resumed.
+    Pause {
+        /// The job.
+        job: JobName,
+    },
+    /// The job fires again.
+    Resume {
+        /// The job.
+        job: JobName,
+    },
+    /// The agent's own state.
+    Status {},
+    /// Read the jobs directory again.
+    Reload {},
+}
+
+fn history_rows() -> usize {
+    20
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To `list`.
+    Jobs(Vec<JobRow>),
+    /// To `show`.
+    Job(Box<JobShown>),
+    /// To `history`.
+    Records(Vec<RecordJson>),
+    /// To `run`: its intent or pending is durable.
+    Accepted {
+        /// The command's id.
+        id: CommandId,
+    },
+    /// To `run` with `wait`: the final record.
+    Ran(Box<RecordJson>),
+    /// To `stop`, `pause`, `resume`: it is durable.
+    Done {
+        /// What was done, for a person.
+        message: String,
+    },
+    /// To `status`.
+    Status(Box<Status>),
+    /// To `reload`.
+    Reloaded(Reloaded),
+    /// To anything: no.
+    Refused(Refusal),
+}
+
+/// Why a request is not served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of no.
+    pub kind: RefusalKind,
+    /// What is wrong and what to do next.
+    pub message: String,
+}
+
+/// What kind of no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// Not a request.
+    BadRequest,
+    /// The peer may not ask this.
+    Forbidden,
+    /// No such job.
+    UnknownJob,
+    /// It cannot be done now.
+    Conflict,
+    /// The disk does not take it.
+    Disk,
+    /// Too much is asked at once.
+    Busy,
+}
+
+/// A job in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Its name.
+    pub job: JobName,
+    /// `file`, `agent` or `group.<g>`.
+    pub source: String,
+    /// The schedule line.
+    pub schedule: String,
+    /// The zone that it goes by.
+    pub time_zone: String,
+    /// Whether anything is due.
+    pub enabled: bool,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The next due instant.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub next: Option<WallTime>,
+    /// Its last final record in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastRun>,
+    /// Runs going on.
+    pub running: usize,
+    /// Fires waiting to start.
+    pub waiting: usize,
+}
+
+/// A job with every effective value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobShown {
+    /// In short.
+    #[serde(flatten)]
+    pub row: JobRow,
+    /// The revision in force.
+    pub revision: Revision,
+    /// The file or key that it came from.
+    pub origin: String,
+    /// The effective fields, and where each came from.
+    pub fields: Vec<FieldShown>,
+    /// Runs going on.
+    pub runs: Vec<RunRow>,
+    /// Fires waiting to start.
+    pub pending: Vec<PendingRow>,
+    /// What was refused since: the last valid definition is what is shown above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedRow>,
+}
+
+/// One effective field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldShown {
+    /// Its name, as `require.check`.
+    pub field: String,
+    /// Its value.
+    pub value: Value,
+    /// `definition`, `device` (its `[defaults]`) or `default`.
+    pub from: String,
+}
+
+/// A run going on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// The job.
+    pub job: JobName,
+    /// The run.
+    pub run: RunId,
+    /// Why it came to be.
+    pub trigger: Trigger,
+    /// Its due instant.
+    #[serde(with = "rfc3339")]
+    pub due: WallTime,
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub started: WallTime,
+    /// Which start of its fire.
+    pub attempt: u8,
+    /// The runner's process id, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Whether it is being stopped.
+    pub stopping: bool,
+    /// Whether it is longer than its `warn_after`.
+    pub overdue: bool,
+}
+
+/// A fire waiting to start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PendingRow {
+    /// The job.
+    pub job: JobName,
+    /// Why it came to be.
+    pub trigger: Trigger,
+    /// Its due instant.
+    #[serde(with = "rfc3339")]
+    pub due: WallTime,
+    /// What it waits for.
+    pub stage: PendingStage,
+    /// For a gate: which requirements do not hold, with reading and bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shut: Vec<String>,
+    /// Until when it waits at most.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub until: Option<WallTime>,
+}
+
+/// A definition or a file that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRow {
+    /// The file or key.
+    pub origin: String,
+    /// The line of the file, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The job; absent where the whole file is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The field; absent where the whole is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong and what is allowed.
+    pub reason: String,
+}
+
+/// `FILE:LINE: job X: FIELD: REASON`, as compilers print it.
+impl core::fmt::Display for RefusedRow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.origin)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, ": job {job}")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, ": {field}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// What a reload came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Jobs in force from files.
+    pub accepted: Vec<JobName>,
+    /// What was refused.
+    pub rejected: Vec<RefusedRow>,
+    /// Jobs that are gone.
+    pub removed: Vec<JobName>,
+}
+
+/// The agent's own state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The device.
+    pub agent: AgentName,
+    /// The agent's version.
+    pub version: String,
+    /// The journal's numbering.
+    pub epoch: Epoch,
+    /// The agent's process id.
+    pub pid: u32,
+    /// When it started.
+    #[serde(with = "rfc3339")]
+    pub since: WallTime,
+    /// Its wall clock.
+    #[serde(with = "rfc3339")]
+    pub now: WallTime,
+    /// What that is worth.
+    pub clock: Clock,
+    /// Jobs in force.
+    pub jobs: usize,
+    /// Runs at once, at most.
+    pub max_runs: usize,
+    /// Runs going on.
+    pub running: Vec<RunRow>,
+    /// Fires waiting to start.
+    pub waiting: Vec<PendingRow>,
+    /// Definitions and files that are refused now.
+    pub refused: Vec<RefusedRow>,
+    /// The last readings of the machine.
+    pub readings: Readings,
+    /// The store's figures.
+    pub journal: JournalStatus,
+}
+
+/// The store's figures, counted since the agent's start where nothing else is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// The next record's number.
+    pub next_seq: u64,
+    /// Bytes on disk, in all segments.
+    pub bytes: u64,
+    /// Segments on disk.
+    pub segments: usize,
+    /// Frames written.
+    pub frames: u64,
+    /// Bytes written.
+    pub written: u64,
+    /// Syncs asked of the disk.
+    pub syncs: u64,
+    /// Facts that no disk took.
+    pub unrecorded: u64,
+    /// What the disk said last, while it refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}

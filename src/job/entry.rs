@@ -1,0 +1,388 @@
+//! What the journal holds: entries, in the order in which they became true, and the [`Image`] that they add up to.
+//!
+//! ```text
+//!  accepted ──▶ due ──▶ [Pending] ──▶ Intent ──▶ [Started] ──▶ Record ──┬─▶ settled
+//!                 │         ▲                    (attempt's end)        │
+//!                 │         └────────── Pending(back-off) ◀─────────────┘
+//!                 └──▶ Record(skipped)
+//! ```
+//! A job's `done_through` is never written by itself: it moves with the entry that accounts for a fire, so that no
+//! frame can hold the one without the other. Entries are postcard: variants and fields are append-only.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::fire::{BootId, Fire, FireKey, RunId, Trigger};
+use super::name::{JobName, Name};
+use super::record::{DeviceEvent, Outcome, Reason, Record};
+use super::text::Revision;
+use super::time::{BootTime, WallTime};
+
+/// Where a definition came from; the order is the precedence.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Source {
+    /// A file of the jobs directory, by its name.
+    File(String),
+    /// The centre, for this agent.
+    Agent,
+    /// The centre, for a group of agents.
+    Group(Name),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_) => f.write_str("file"),
+            Self::Agent => f.write_str("agent"),
+            Self::Group(group) => write!(f, "group.{group}"),
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A fact about a fire; numbered.
+    Record(Box<Record>),
+    /// A fact about the device; numbered.
+    Event(DeviceEvent),
+    /// A source's valid definition of a job, in canonical text.
+    Defined {
+        /// The job.
+        job: JobName,
+        /// Who says so.
+        source: Source,
+        /// The canonical JSON text.
+        text: String,
+    },
+    /// A source defines the job no longer.
+    Withdrawn {
+        /// The job.
+        job: JobName,
+        /// Who says so.
+        source: Source,
+    },
+    /// From this instant on the job's schedule is in force: nothing before it is due.
+    Began {
+        /// The job.
+        job: JobName,
+        /// The era of `at`.
+        era: u32,
+        /// The instant; `done_through` starts here.
+        at: WallTime,
+    },
+    /// Nothing defines the job, and now has passed its `done_through`: it is forgotten.
+    Forgotten {
+        /// The job.
+        job: JobName,
+    },
+    /// A fire that waits to start beyond its turn.
+    Pending(Pending),
+    /// Missed fires that will run, one after the other.
+    Missed(Missed),
+    /// A start that is about to happen.
+    Intent(Intent),
+    /// The runner of an intent. Not synced for its own sake.
+    Started(Started),
+    /// The agent's first start in this boot.
+    Booted {
+        /// The boot.
+        boot: BootId,
+    },
+    /// The job is paused.
+    Paused {
+        /// The job.
+        job: JobName,
+        /// Since when.
+        at: WallTime,
+    },
+    /// The job is no longer paused.
+    Resumed {
+        /// The job.
+        job: JobName,
+    },
+}
+
+/// A fire that waits to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Which fire.
+    pub key: FireKey,
+    /// Its due instant, or when it was asked for.
+    pub due: WallTime,
+    /// Why it came to be.
+    pub trigger: Trigger,
+    /// What it waits for.
+    pub stage: PendingStage,
+    /// Starts so far.
+    pub attempt: u8,
+    /// Since when it waits in this stage, by the clock of `boot`.
+    pub since: BootTime,
+    /// The boot of `since`.
+    pub boot: BootId,
+    /// How its last attempt ended.
+    pub last: Option<LastAttempt>,
+    /// Whether its gate is passed over (`run --force`).
+    pub force: bool,
+}
+
+/// What a pending fire waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingStage {
+    /// Its own fixed delay.
+    Splay,
+    /// The job's running fire to end.
+    Queue,
+    /// A slot, or its gate for the first time.
+    Slot,
+    /// Its gate, seen shut.
+    Gate,
+    /// The delay after a failed attempt.
+    Backoff,
+}
+
+/// How the last attempt of a fire ended, in what its final record repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Its reason.
+    pub reason: Option<Reason>,
+    /// Its exit code.
+    pub exit_code: Option<u8>,
+    /// The signal that ended it.
+    pub signal: Option<u8>,
+    /// When it started.
+    pub started: Option<WallTime>,
+}
+
+/// Missed fires of one job that will run, in order: those of `(after, to]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// The job.
+    pub job: JobName,
+    /// The era.
+    pub era: u32,
+    /// All up to here are accounted for.
+    pub after: WallTime,
+    /// The last of them.
+    pub to: WallTime,
+}
+
+/// A start that is about to happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which fire.
+    pub key: FireKey,
+    /// Its due instant, or when it was asked for.
+    pub due: WallTime,
+    /// Why it came to be.
+    pub trigger: Trigger,
+    /// Which start of this fire, from 1.
+    pub attempt: u8,
+    /// The run's directory.
+    pub run: RunId,
+    /// The definition it is started with.
+    pub revision: Revision,
+    /// When.
+    pub at: WallTime,
+    /// The boot in which it is started.
+    pub boot: BootId,
+}
+
+/// The runner of an intent, so that it is found again after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// The runner's process id.
+    pub pid: u32,
+    /// Its start time in clock ticks since boot (`proc(5)`, stat field 22): a reused pid differs.
+    pub start_ticks: u64,
+}
+
+/// How far a job's fires are accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The era of the instant.
+    pub era: u32,
+    /// Every fire up to here has its record, its intent or its pending.
+    pub done_through: WallTime,
+}
+
+/// An intent without its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenIntent {
+    /// The intent.
+    pub intent: Intent,
+    /// Its runner, if that was noted.
+    pub started: Option<Started>,
+}
+
+/// What the entries add up to: all that the agent must know after a restart. Applying the entries of a journal in
+/// order, or the image's own [`entries`](Self::entries), gives the same image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Image {
+    /// The last valid text by job and source.
+    pub definitions: BTreeMap<(JobName, Source), String>,
+    /// How far each job's fires are accounted for.
+    pub progress: BTreeMap<JobName, Progress>,
+    /// Fires that wait.
+    pub pending: BTreeMap<FireKey, Pending>,
+    /// Missed fires that will run.
+    pub missed: BTreeMap<JobName, Missed>,
+    /// Starts without an end.
+    pub intents: BTreeMap<FireKey, OpenIntent>,
+    /// Paused jobs, since when.
+    pub paused: BTreeMap<JobName, WallTime>,
+    /// Each job's last final record, in short, for `list`.
+    pub last: BTreeMap<JobName, LastRun>,
+    /// The boot of the agent's last start.
+    pub boot: Option<BootId>,
+    /// The newest wall time of any numbered fact.
+    pub newest: Option<WallTime>,
+    /// The largest run id in use or used since the image began.
+    pub last_run: u64,
+}
+
+/// A job's last final record, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// When it ended.
+    #[serde(with = "super::time::rfc3339")]
+    pub ended: WallTime,
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// With which code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
+}
+
+impl From<&Record> for LastRun {
+    fn from(record: &Record) -> Self {
+        Self {
+            ended: record.ended,
+            outcome: record.outcome,
+            reason: record.reason,
+            exit_code: record.exit_code,
+        }
+    }
+}
+
+impl Image {
+    /// Takes one entry into account. Total: an entry that makes no sense (a runner of an unknown intent) changes
+    /// nothing, since the journal of an older or damaged agent may hold anything that parses.
+    pub fn apply(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Record(record) => self.apply_record(record),
+            Entry::Event(event) => self.newest = self.newest.max(Some(event.at)),
+            Entry::Defined { job, source, text } => {
+                self.definitions.insert((job.clone(), source.clone()), text.clone());
+            }
+            Entry::Withdrawn { job, source } => {
+                self.definitions.remove(&(job.clone(), source.clone()));
+            }
+            Entry::Began { job, era, at } => {
+                self.progress.insert(job.clone(), Progress { era: *era, done_through: *at });
+            }
+            Entry::Forgotten { job } => {
+                self.progress.remove(job);
+                self.missed.remove(job);
+                self.paused.remove(job);
+                self.last.remove(job);
+            }
+            Entry::Pending(pending) => {
+                self.advance(&pending.key);
+                self.intents.remove(&pending.key);
+                self.pending.insert(pending.key.clone(), pending.clone());
+            }
+            Entry::Missed(missed) => {
+                self.advance_to(&missed.job, missed.era, missed.to);
+                self.missed.insert(missed.job.clone(), missed.clone());
+            }
+            Entry::Intent(intent) => {
+                self.advance(&intent.key);
+                self.pending.remove(&intent.key);
+                self.last_run = self.last_run.max(intent.run.0);
+                self.intents.insert(intent.key.clone(), OpenIntent { intent: intent.clone(), started: None });
+            }
+            Entry::Started(started) => {
+                if let Some(open) = self.intents.values_mut().find(|open| open.intent.run == started.run) {
+                    open.started = Some(*started);
+                }
+            }
+            Entry::Booted { boot } => self.boot = Some(*boot),
+            Entry::Paused { job, at } => {
+                self.paused.entry(job.clone()).or_insert(*at);
+            }
+            Entry::Resumed { job } => {
+                self.paused.remove(job);
+            }
+        }
+    }
+
+    fn apply_record(&mut self, record: &Record) {
+        self.newest = self.newest.max(Some(record.ended));
+        self.intents.remove(&record.key);
+        self.advance(&record.key);
+        if let (Fire::Scheduled { era, .. }, Some(covers)) = (&record.key.fire, record.covers) {
+            self.advance_to(&record.key.job, *era, covers.to);
+        }
+        if record.last {
+            self.pending.remove(&record.key);
+            self.last.insert(record.key.job.clone(), LastRun::from(record));
+        }
+    }
+
+    /// A scheduled fire that is accounted for moves `done_through`, and with it the missed fires before it.
+    fn advance(&mut self, key: &FireKey) {
+        if let Fire::Scheduled { era, due } = key.fire {
+            self.advance_to(&key.job, era, due);
+        }
+    }
+
+    fn advance_to(&mut self, job: &JobName, era: u32, to: WallTime) {
+        let progress = self.progress.entry(job.clone()).or_insert(Progress { era, done_through: to });
+        if era > progress.era {
+            *progress = Progress { era, done_through: to };
+        } else if era == progress.era {
+            progress.done_through = progress.done_through.max(to);
+        }
+        if let Some(missed) = self.missed.get_mut(job).filter(|missed| missed.era == era && to <= missed.to) {
+            missed.after = missed.after.max(to);
+            if missed.after >= missed.to {
+                self.missed.remove(job);
+            }
+        }
+    }
+
+    /// The image as entries: what compaction writes at the head of a fresh segment, beside the records it keeps.
+    /// `last` is not among them; it comes back with the records.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        let definitions = self.definitions.iter().map(|((job, source), text)| Entry::Defined {
+            job: job.clone(),
+            source: source.clone(),
+            text: text.clone(),
+        });
+        let progress = self.progress.iter().map(|(job, progress)| Entry::Began {
+            job: job.clone(),
+            era: progress.era,
+            at: progress.done_through,
+        });
+        let missed = self.missed.values().cloned().map(Entry::Missed);
+        let pending = self.pending.values().cloned().map(Entry::Pending);
+        let intents = self.intents.values().flat_map(|open| {
+            let started = open.started.map(Entry::Started);
+            core::iter::once(Entry::Intent(open.intent.clone())).chain(started)
+        });
+        let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
+        let boot = self.boot.map(|boot| Entry::Booted { boot });
+        definitions.chain(progress).chain(missed).chain(pending).chain(intents).chain(paused).chain(boot)
+    }
+}

@@ -1,0 +1,52 @@
+//! Every bound of leafcron, with its unit and its reason (DESIGN section 8 and where each is used).
+
+use core::time::Duration;
+
+/// Jobs on one device: what keeps the agent's memory within its budget.
+pub const JOBS: usize = 1_024;
+/// One definition's canonical text, in bytes: also a KV value's bound.
+pub const DEFINITION_BYTES: usize = 64 * 1024;
+/// One jobs file, in bytes: a thousand ordinary definitions.
+pub const JOBS_FILE_BYTES: u64 = 1024 * 1024;
+/// Jobs files read from the jobs directory.
+pub const JOBS_FILES: usize = 1_024;
+/// One schedule line, in bytes, before any parser sees it.
+pub const SCHEDULE_BYTES: usize = 256;
+/// Output kept of one Run, at most, in bytes.
+pub const OUTPUT_BYTES: u32 = 64 * 1024;
+/// Entries waiting to start, of one job.
+pub const PENDING_PER_JOB: usize = 4;
+/// Entries waiting to start, in all.
+pub const PENDING: usize = 1_024;
+/// Missed fires that `catch_up = "all"` runs.
+pub const CATCH_UP: u32 = 100;
+/// How late the latest due fire may be and still count as on time.
+pub const ON_TIME: Duration = Duration::from_secs(60);
+/// A change of wall time against boot time that is worth an event.
+pub const CLOCK_STEP: Duration = Duration::from_secs(10);
+/// Starts of a fire with `on_interrupt = "rerun"`, at least.
+pub const RERUN_STARTS: u8 = 3;
+/// Attempts that `retry` may ask for.
+pub const ATTEMPTS: u8 = 100;
+/// How long a `check` command may take.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the result of a `check` counts.
+pub const CHECK_FRESH: Duration = Duration::from_secs(5);
+/// One frame of the journal, in bytes; a turn that grows beyond it is cut into the next one.
+pub const FRAME_BYTES: usize = 1024 * 1024;
+/// One request line on the control socket, in bytes.
+pub const REQUEST_BYTES: usize = 64 * 1024;
+/// One reply line on the control socket, in bytes.
+pub const REPLY_BYTES: usize = 8 * 1024 * 1024;
+/// Connections on the control socket at once.
+pub const CONNECTIONS: usize = 32;
+/// Records that one `history` answers with, at most.
+pub const HISTORY_ROWS: usize = 1_000;
+/// A detail text in a record, in bytes.
+pub const DETAIL_BYTES: usize = 512;
+/// Environment variables of one job.
+pub const ENV_VARS: usize = 256;
+/// Arguments of one job's `args`.
+pub const ARGS: usize = 1_024;
+/// Paths of one job's `disk_available`.
+pub const DISK_PATHS: usize = 8;

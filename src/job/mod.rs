@@ -1,0 +1,35 @@
+//! WHAT: the words that every room shares. Definitions, records, requests and replies, names, units, times, limits:
+//! data and its text forms only, no I/O, no decision, no clock.
+
+mod ask;
+mod cronjob;
+mod entry;
+mod fields;
+mod fire;
+mod hex;
+mod json;
+pub mod limits;
+mod name;
+mod record;
+mod require;
+pub mod text;
+pub mod time;
+pub mod units;
+
+pub use ask::{
+    FieldShown, JobRow, JobShown, JournalStatus, PendingRow, Refusal, RefusalKind, RefusedRow, Reloaded,
+    Reply, Request, RunRow, Status,
+};
+pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Retry, Unrecorded, merge};
+pub use entry::{
+    Entry, Image, Intent, LastAttempt, LastRun, Missed, OpenIntent, Pending, PendingStage, Progress, Source,
+    Started,
+};
+pub use fields::FieldError;
+pub use fire::{BootId, CommandId, Epoch, Fire, FireKey, Id128, RunId, Trigger};
+pub use json::{EventJson, KindJson, RecordJson};
+pub use name::{AgentName, JobName, NAME_BYTES, Name, NameError};
+pub use record::{Covers, DeviceEvent, EventKind, Outcome, Output, Reason, Record, Usage};
+pub use require::{DiskFloor, Readings, Require};
+pub use text::{FieldMap, Revision};
+pub use time::{BootTime, Clock, Now, WallTime};

@@ -1,0 +1,14 @@
+//! leafcron: cron for fleets of small Linux machines.
+//!
+//! Imports point down only; `tests/house.rs` holds the table.
+//!
+//! ```text
+//!   bin/leafcrond  bin/leafcron        the two programs
+//!        agent                         the shell around the core: events in, effects out
+//!   scheduler   catalog                DECIDE, IN FORCE: pure
+//!   runtime  store  control  config    HOW, REMEMBER, ASK: one outside thing each
+//!   schedule  gate                     WHEN, WHETHER
+//!        job                           WHAT: the words that all rooms share
+//! ```
+
+pub mod job;
