@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::fire::{BootId, Fire, FireKey, RunId, Trigger};
+use super::fire::{BootId, CommandId, Fire, FireKey, RunId, Trigger};
+use super::limits;
 use super::name::{JobName, Name};
 use super::record::{DeviceEvent, Outcome, Reason, Record};
 use super::text::Revision;
@@ -122,6 +123,8 @@ pub struct Pending {
     pub since: BootTime,
     /// The boot of `since`.
     pub boot: BootId,
+    /// For a back-off: when it may start again, by the same clock; else equal to `since`.
+    pub not_before: BootTime,
     /// How its last attempt ended.
     pub last: Option<LastAttempt>,
     /// Whether its gate is passed over (`run --force`).
@@ -246,6 +249,8 @@ pub struct Image {
     pub newest: Option<WallTime>,
     /// The largest run id in use or used since the image began.
     pub last_run: u64,
+    /// The newest commands that were taken, oldest first, at most [`limits::COMMAND_IDS`].
+    pub commands: Vec<CommandId>,
 }
 
 /// A job's last final record, in short.
@@ -279,6 +284,7 @@ impl Image {
     /// Takes one entry into account. Total: an entry that makes no sense (a runner of an unknown intent) changes
     /// nothing, since the journal of an older or damaged agent may hold anything that parses.
     pub fn apply(&mut self, entry: &Entry) {
+        self.note_command(entry);
         match entry {
             Entry::Record(record) => self.apply_record(record),
             Entry::Event(event) => self.newest = self.newest.max(Some(event.at)),
@@ -324,6 +330,32 @@ impl Image {
             Entry::Resumed { job } => {
                 self.paused.remove(job);
             }
+        }
+    }
+
+    fn note_command(&mut self, entry: &Entry) {
+        let key = match entry {
+            Entry::Record(record) => &record.key,
+            Entry::Pending(pending) => &pending.key,
+            Entry::Intent(intent) => &intent.key,
+            Entry::Event(_)
+            | Entry::Defined { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::Began { .. }
+            | Entry::Forgotten { .. }
+            | Entry::Missed(_)
+            | Entry::Started(_)
+            | Entry::Booted { .. }
+            | Entry::Paused { .. }
+            | Entry::Resumed { .. } => return,
+        };
+        if let Fire::Manual { id } = &key.fire
+            && !self.commands.contains(id)
+        {
+            if self.commands.len() >= limits::COMMAND_IDS {
+                self.commands.remove(0);
+            }
+            self.commands.push(id.clone());
         }
     }
 
