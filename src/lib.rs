@@ -11,4 +11,5 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod gate;
 pub mod job;
