@@ -13,3 +13,4 @@
 
 pub mod gate;
 pub mod job;
+pub mod schedule;
