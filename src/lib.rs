@@ -11,4 +11,6 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod gate;
 pub mod job;
+pub mod schedule;
