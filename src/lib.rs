@@ -14,3 +14,4 @@
 pub mod gate;
 pub mod job;
 pub mod schedule;
+pub mod scheduler;

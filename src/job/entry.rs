@@ -162,7 +162,7 @@ pub struct LastAttempt {
     pub started: Option<WallTime>,
 }
 
-/// Missed fires of one job that will run, in order: those of `(after, to]`.
+/// Missed fires of one job that will run, in order: those of `(after, to]`. `to` names the range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
     /// The job.
@@ -235,8 +235,8 @@ pub struct Image {
     pub progress: BTreeMap<JobName, Progress>,
     /// Fires that wait.
     pub pending: BTreeMap<FireKey, Pending>,
-    /// Missed fires that will run.
-    pub missed: BTreeMap<JobName, Missed>,
+    /// Missed fires that will run, by job, oldest first; the ranges do not meet.
+    pub missed: BTreeMap<JobName, Vec<Missed>>,
     /// Starts without an end.
     pub intents: BTreeMap<FireKey, OpenIntent>,
     /// Paused jobs, since when.
@@ -310,7 +310,9 @@ impl Image {
             }
             Entry::Missed(missed) => {
                 self.advance_to(&missed.job, missed.era, missed.to);
-                self.missed.insert(missed.job.clone(), missed.clone());
+                let ranges = self.missed.entry(missed.job.clone()).or_default();
+                ranges.retain(|range| range.to != missed.to);
+                ranges.push(missed.clone());
             }
             Entry::Intent(intent) => {
                 self.advance(&intent.key);
@@ -386,9 +388,12 @@ impl Image {
         } else if era == progress.era {
             progress.done_through = progress.done_through.max(to);
         }
-        if let Some(missed) = self.missed.get_mut(job).filter(|missed| missed.era == era && to <= missed.to) {
-            missed.after = missed.after.max(to);
-            if missed.after >= missed.to {
+        if let Some(ranges) = self.missed.get_mut(job) {
+            for range in ranges.iter_mut().filter(|range| range.era == era && to <= range.to) {
+                range.after = range.after.max(to);
+            }
+            ranges.retain(|range| range.after < range.to);
+            if ranges.is_empty() {
                 self.missed.remove(job);
             }
         }
@@ -407,7 +412,7 @@ impl Image {
             era: progress.era,
             at: progress.done_through,
         });
-        let missed = self.missed.values().cloned().map(Entry::Missed);
+        let missed = self.missed.values().flatten().cloned().map(Entry::Missed);
         let pending = self.pending.values().cloned().map(Entry::Pending);
         let intents = self.intents.values().flat_map(|open| {
             let started = open.started.map(Entry::Started);
