@@ -15,3 +15,4 @@ pub mod gate;
 pub mod job;
 pub mod schedule;
 pub mod scheduler;
+pub mod store;

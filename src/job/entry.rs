@@ -400,7 +400,8 @@ impl Image {
     }
 
     /// The image as entries: what compaction writes at the head of a fresh segment, beside the records it keeps.
-    /// `last` is not among them; it comes back with the records.
+    /// `last` is not among them; it comes back with the records. Nor are `newest` and `last_run`, where no entry says
+    /// them. The order matters: what moves `done_through` comes before the entries that set it.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let definitions = self.definitions.iter().map(|((job, source), text)| Entry::Defined {
             job: job.clone(),
@@ -420,6 +421,60 @@ impl Image {
         });
         let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
         let boot = self.boot.map(|boot| Entry::Booted { boot });
-        definitions.chain(progress).chain(missed).chain(pending).chain(intents).chain(paused).chain(boot)
+        // A waiting fire of a forgotten job brings its progress back; this takes it away again.
+        let waiting = self.pending.keys().chain(self.intents.keys());
+        let forgotten = waiting
+            .filter(|key| !self.progress.contains_key(&key.job))
+            .map(|key| Entry::Forgotten { job: key.job.clone() });
+        let waiting = pending.chain(intents).chain(forgotten);
+        waiting.chain(missed).chain(progress).chain(definitions).chain(paused).chain(boot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Clock;
+
+    fn at(minute: i64) -> WallTime {
+        WallTime::from_secs(60 * minute)
+    }
+
+    fn scheduled(job: &str, due: i64) -> Entry {
+        Entry::Pending(Pending {
+            key: FireKey { job: job.parse().unwrap(), fire: Fire::Scheduled { era: 2, due: at(due) } },
+            due: at(due),
+            trigger: Trigger::Schedule,
+            stage: PendingStage::Queue,
+            attempt: 0,
+            since: BootTime::from_millis(0),
+            boot: BootId::default(),
+            last: None,
+            force: false,
+        })
+    }
+
+    #[test]
+    fn an_images_own_entries_give_the_same_image() {
+        let job: JobName = "a".parse().unwrap();
+        let mut image = Image::default();
+        for entry in [
+            // Missed fires noted after a later one waits, progress set back, and a forgotten job that still waits.
+            scheduled("a", 20),
+            Entry::Missed(Missed { job: job.clone(), era: 2, after: at(10), to: at(30) }),
+            Entry::Began { job, era: 1, at: at(5) },
+            scheduled("b", 7),
+            Entry::Forgotten { job: "b".parse().unwrap() },
+            Entry::Event(DeviceEvent {
+                at: at(1),
+                clock: Clock::Synced,
+                kind: super::super::EventKind::Stopped,
+            }),
+        ] {
+            image.apply(&entry);
+        }
+        let mut again = Image { newest: image.newest, ..Image::default() };
+        image.entries().for_each(|entry| again.apply(&entry));
+        assert_eq!(again, image);
     }
 }
