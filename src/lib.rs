@@ -11,4 +11,5 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod control;
 pub mod job;
