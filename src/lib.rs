@@ -13,3 +13,4 @@
 
 pub mod control;
 pub mod job;
+pub mod schedule;

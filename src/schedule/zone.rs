@@ -1,0 +1,118 @@
+//! A zone's data, as spans of constant offset. The only place that asks jiff, and through it the system's tz database;
+//! what cannot be loaded is a named error, never a silent UTC.
+//!
+//! Sources: tzfile(5), tzset(3), localtime(5).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::error::ScheduleError;
+
+/// The earliest second that is evaluated: jiff's, in the year -9999.
+pub(super) const FIRST: i64 = -377_705_023_201;
+/// The last second that is evaluated: jiff's, at the end of 9999.
+pub(super) const LAST: i64 = 253_402_207_200;
+
+/// A zone: a shared pointer to its data, cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone {
+    data: TimeZone,
+    /// What to call it, where its data does not say.
+    given: Option<Arc<str>>,
+}
+
+/// A stretch of time with one offset, `[start, end)`, in seconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Seconds east of Greenwich.
+    pub(super) offset: i64,
+}
+
+impl Span {
+    /// The local time at its start.
+    pub(super) fn local_start(self) -> i64 {
+        self.start + self.offset
+    }
+
+    /// The local time at its end, which is not part of it.
+    pub(super) fn local_end(self) -> i64 {
+        self.end + self.offset
+    }
+}
+
+impl Zone {
+    /// The device's zone: the variable `TZ` if it is set, else `/etc/localtime`; UTC if there is neither, as
+    /// localtime(5) says.
+    ///
+    /// # Errors
+    /// A zone that is named but cannot be loaded.
+    pub fn device() -> Result<Self, ScheduleError> {
+        const LOCALTIME: &str = "/etc/localtime";
+        let variable = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
+        let from = variable.as_deref().unwrap_or(LOCALTIME);
+        if variable.is_none() && Path::new(LOCALTIME).symlink_metadata().is_err() {
+            return Ok(Self { data: TimeZone::UTC, given: None });
+        }
+        TimeZone::try_system().map(|data| Self::called(data, from)).map_err(|error| {
+            let source = if variable.is_some() { "TZ names" } else { "named by" };
+            ScheduleError::zone(format!("the device's zone ({source} {from:?}) cannot be loaded: {error}"))
+        })
+    }
+
+    /// The zone of an IANA name as `Europe/Berlin`, or of a POSIX text as `<+03>-3` or `CET-1CEST,M3.5.0,M10.5.0/3`.
+    ///
+    /// # Errors
+    /// A name that the system's tz database does not hold.
+    pub fn named(name: &str) -> Result<Self, ScheduleError> {
+        if let Ok(data) = TimeZone::get(name)
+            && !data.is_unknown()
+        {
+            return Ok(Self::called(data, name));
+        }
+        let bad_sign = ["UTC", "GMT"].iter().any(|word| name.starts_with(word) && name.len() > word.len());
+        match TimeZone::posix(name) {
+            // POSIX counts westward: `UTC+3` would be three hours behind, hardly what is meant.
+            Ok(data) if !bad_sign => Ok(Self::called(data, name)),
+            Ok(_) | Err(_) => Err(ScheduleError::zone(format!(
+                "{name:?} is not in this device's tz database; write an IANA name as \"Europe/Berlin\", \
+                 or \"UTC\" (is the package tzdata installed?)"
+            ))),
+        }
+    }
+
+    /// Its name: `Europe/Berlin`, or the POSIX text or file that it came from.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.given.as_deref().or_else(|| self.data.iana_name()).unwrap_or("UTC")
+    }
+
+    fn called(data: TimeZone, name: &str) -> Self {
+        let given = data.iana_name().is_none().then(|| Arc::from(name));
+        Self { data, given }
+    }
+
+    /// The span that `at` lies in.
+    pub(super) fn span(&self, at: i64) -> Span {
+        let after = self.data.following(timestamp(at)).next();
+        let before = self.data.preceding(timestamp(at.saturating_add(1))).next();
+        Span {
+            start: before.map_or(FIRST, |change| change.timestamp().as_second()).min(at),
+            end: after.map_or(LAST + 1, |change| change.timestamp().as_second()).max(at.saturating_add(1)),
+            offset: self.data.to_offset(timestamp(at)).seconds().into(),
+        }
+    }
+
+    /// The span before `span`, if there is one.
+    pub(super) fn before(&self, span: Span) -> Option<Span> {
+        (span.start > FIRST).then(|| self.span(span.start - 1))
+    }
+}
+
+fn timestamp(at: i64) -> Timestamp {
+    Timestamp::from_second(at).unwrap_or(if at < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
