@@ -449,6 +449,7 @@ mod tests {
             attempt: 0,
             since: BootTime::from_millis(0),
             boot: BootId::default(),
+            not_before: BootTime::from_millis(0),
             last: None,
             force: false,
         })

@@ -1,6 +1,8 @@
 //! What people are shown of the core.
 
-use crate::job::{JobName, LastRun, Now, PendingRow, PendingStage, Readings, RunRow, WallTime};
+use crate::job::{
+    CommandId, Fire, JobName, LastRun, Now, PendingRow, PendingStage, Readings, RunRow, WallTime,
+};
 
 use super::life::{Life, Stage};
 use super::{Scheduler, job::Job};
@@ -55,6 +57,13 @@ impl Scheduler {
             job.lives.iter().chain(head).filter_map(|life| pending_row(name, job, life, now)).collect()
         };
         self.jobs.iter().filter(|(name, _)| of.is_none_or(|of| of == *name)).flat_map(rows).collect()
+    }
+
+    /// Whether the fire of a command is not settled yet.
+    #[must_use]
+    pub fn is_going_on(&self, command: &CommandId) -> bool {
+        let of = |life: &Life| matches!(&life.fire, Fire::Manual { id } if id == command);
+        self.jobs.values().any(|job| job.lives.iter().any(of))
     }
 
     /// The last readings of the machine.

@@ -87,6 +87,7 @@ pub(crate) fn pending(n: i64) -> Entry {
         attempt: 0,
         since: BootTime::from_millis(n.unsigned_abs()),
         boot: BOOT,
+        not_before: BootTime::from_millis(0),
         last: None,
         force: false,
     })
