@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod gate;
 pub mod job;
+pub mod runtime;
 pub mod schedule;
 pub mod scheduler;
 pub mod store;
