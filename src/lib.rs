@@ -11,6 +11,8 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod config;
 pub mod control;
+pub mod gate;
 pub mod job;
 pub mod schedule;
