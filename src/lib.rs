@@ -16,3 +16,5 @@ pub mod control;
 pub mod gate;
 pub mod job;
 pub mod schedule;
+pub mod scheduler;
+pub mod store;

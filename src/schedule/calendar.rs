@@ -88,7 +88,7 @@ impl Calendar {
     pub fn latest(&self, after: WallTime, to: WallTime, n: u32) -> Option<WallTime> {
         let (from, until) = seconds(after, to);
         let found = match &self.rule {
-            Rule::Times(pattern) => self.fires(pattern).latest(from, until, n.into()),
+            Rule::Times(pattern) => self.fires(pattern).latest(from, until, n),
             Rule::Every(period) => {
                 let (first, end) = (multiples(from, *period), multiples(until, *period));
                 let nth = end - i64::from(n);

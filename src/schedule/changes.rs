@@ -38,60 +38,47 @@ struct Stretch<'a> {
 impl<'a> Fires<'a> {
     /// The first fire at or after `at`, in seconds since the epoch.
     pub(super) fn first(self, at: i64) -> Option<i64> {
-        let mut at = at.max(FIRST);
-        while at <= LAST {
-            let stretch = self.stretch(at);
-            let found = stretch.first(at);
-            if found.is_some() {
-                return found;
-            }
-            at = stretch.span.end;
+        if at > LAST {
+            return None;
         }
-        None
+        self.zone.spans(at.max(FIRST)).find_map(|span| self.stretch(span).first(at.max(span.start)))
     }
 
     /// How many fires are in `[from, until)`.
     pub(super) fn count(self, from: i64, until: i64) -> u64 {
-        let (mut from, until) = bounded(from, until);
-        let mut count = 0;
-        while from < until {
-            let stretch = self.stretch(from);
-            let end = stretch.span.end.min(until);
-            count += stretch.count(from, end);
-            from = end;
+        if from >= until {
+            return 0;
         }
-        count
+        let spans = self.zone.spans(from).take_while(|span| span.start < until);
+        spans.map(|span| self.stretch(span).count(from.max(span.start), until.min(span.end))).sum()
     }
 
     /// The n-th latest fire in `[from, until)`.
-    pub(super) fn latest(self, from: i64, until: i64, n: u64) -> Option<i64> {
-        let (from, mut until) = bounded(from, until);
+    pub(super) fn latest(self, from: i64, mut until: i64, n: u32) -> Option<i64> {
         let mut wanted = n.checked_sub(1)?;
-        while from < until {
-            let stretch = self.stretch(until - 1);
-            let start = stretch.span.start.max(from);
-            while let Some(found) = stretch.last(start, until) {
+        if from >= until {
+            return None;
+        }
+        for span in self.zone.spans_back(until).take_while(|span| span.end > from) {
+            let stretch = self.stretch(span);
+            while let Some(found) = stretch.last(from.max(span.start), until.min(span.end)) {
                 until = found;
                 match wanted.checked_sub(1) {
                     None => return Some(found),
                     Some(fewer) => wanted = fewer,
                 }
             }
-            until = start;
         }
         None
     }
 
-    fn stretch(self, at: i64) -> Stretch<'a> {
-        let span = self.zone.span(at);
-        let from = span.local_start();
-        let stretch = Stretch { pattern: self.pattern, span, from, made_up: false };
-        match (self.pattern.kind, self.zone.before(span)) {
-            (Kind::Wildcard, _) | (Kind::FixedTime, None) => stretch,
-            (Kind::FixedTime, Some(before)) => {
-                let ended = before.local_end();
-                let made_up = from - ended < CORRECTION && self.pattern.first(ended, from).is_some();
-                Stretch { from: from.max(ended), made_up, ..stretch }
+    fn stretch(self, span: Span) -> Stretch<'a> {
+        let (pattern, from, ended) = (self.pattern, span.local_start(), span.local_end_before());
+        match pattern.kind {
+            Kind::Wildcard => Stretch { pattern, span, from, made_up: false },
+            Kind::FixedTime => {
+                let made_up = from - ended < CORRECTION && pattern.first(ended, from).is_some();
+                Stretch { pattern, span, from: from.max(ended), made_up }
             }
         }
     }
@@ -122,8 +109,4 @@ impl Stretch<'_> {
     fn local(&self, at: i64) -> i64 {
         (at + self.span.offset).max(self.from)
     }
-}
-
-fn bounded(from: i64, until: i64) -> (i64, i64) {
-    (from.max(FIRST), until.min(LAST + 1))
 }

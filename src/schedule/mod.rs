@@ -13,6 +13,7 @@ mod calendar;
 mod changes;
 mod civil;
 mod error;
+mod explain;
 mod field;
 mod line;
 mod pattern;
@@ -22,5 +23,9 @@ mod zone;
 
 pub use calendar::Calendar;
 pub use error::ScheduleError;
+pub use explain::Explained;
 pub use splay::splay;
 pub use zone::Zone;
+
+#[cfg(test)]
+mod tests;

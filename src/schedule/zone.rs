@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneTransition};
 
 use super::error::ScheduleError;
 
@@ -24,13 +24,19 @@ pub struct Zone {
     given: Option<Arc<str>>,
 }
 
-/// A stretch of time with one offset, `[start, end)`, in seconds since the epoch.
+/// How far back a clock change is looked for, in seconds: what it did to local time is over by then, since offsets differ
+/// by 52 hours at most.
+const SETTLED: i64 = 3 * 86_400;
+
+/// A stretch of time with one offset, `[start, end)`, in seconds since the epoch. It may begin where nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: i64,
     pub(super) end: i64,
     /// Seconds east of Greenwich.
     pub(super) offset: i64,
+    /// The same just before its start.
+    pub(super) offset_before: i64,
 }
 
 impl Span {
@@ -42,6 +48,12 @@ impl Span {
     /// The local time at its end, which is not part of it.
     pub(super) fn local_end(self) -> i64 {
         self.end + self.offset
+    }
+
+    /// The local time at which the span before it ended: earlier than its own start if the change skipped some time,
+    /// later if it repeats some.
+    pub(super) fn local_end_before(self) -> i64 {
+        self.start + self.offset_before
     }
 }
 
@@ -96,21 +108,50 @@ impl Zone {
         Self { data, given }
     }
 
-    /// The span that `at` lies in.
-    pub(super) fn span(&self, at: i64) -> Span {
-        let after = self.data.following(timestamp(at)).next();
-        let before = self.data.preceding(timestamp(at.saturating_add(1))).next();
-        Span {
-            start: before.map_or(FIRST, |change| change.timestamp().as_second()).min(at),
-            end: after.map_or(LAST + 1, |change| change.timestamp().as_second()).max(at.saturating_add(1)),
-            offset: self.data.to_offset(timestamp(at)).seconds().into(),
-        }
+    /// The spans from the one that `at` lies in, to the end of time.
+    pub(super) fn spans(&self, at: i64) -> impl Iterator<Item = Span> + '_ {
+        let from = at.saturating_sub(SETTLED).max(FIRST);
+        let offset = self.offset(from);
+        let mut changes = self.data.following(timestamp(from)).map(|change| instant(&change));
+        let mut next = Some((from, offset));
+        let mut offset_before = offset;
+        let all = core::iter::from_fn(move || {
+            let (start, offset) = next?;
+            next = changes.next();
+            let end = next.map_or(LAST + 1, |(change, _)| change);
+            let span = Span { start, end, offset, offset_before };
+            offset_before = offset;
+            Some(span)
+        });
+        all.skip_while(move |span| span.end <= at)
     }
 
-    /// The span before `span`, if there is one.
-    pub(super) fn before(&self, span: Span) -> Option<Span> {
-        (span.start > FIRST).then(|| self.span(span.start - 1))
+    /// The spans from the one that lies before `until`, to the beginning of time.
+    pub(super) fn spans_back(&self, until: i64) -> impl Iterator<Item = Span> + '_ {
+        let mut changes = self.data.preceding(timestamp(until)).map(|change| instant(&change));
+        let mut change = changes.next();
+        let mut end = Some(until);
+        core::iter::from_fn(move || {
+            let until = end.take()?;
+            let Some((start, offset)) = change else {
+                let offset = self.offset(until - 1);
+                return Some(Span { start: FIRST, end: until, offset, offset_before: offset });
+            };
+            change = changes.next();
+            end = Some(start);
+            let offset_before = change.map_or_else(|| self.offset(start - 1), |(_, offset)| offset);
+            Some(Span { start, end: until, offset, offset_before })
+        })
     }
+
+    fn offset(&self, at: i64) -> i64 {
+        self.data.to_offset(timestamp(at)).seconds().into()
+    }
+}
+
+/// When a change happens, and the offset from then on.
+fn instant(change: &TimeZoneTransition<'_>) -> (i64, i64) {
+    (change.timestamp().as_second(), change.offset().seconds().into())
 }
 
 fn timestamp(at: i64) -> Timestamp {
