@@ -249,6 +249,43 @@ fn without_an_agent_the_message_says_what_to_do() {
 }
 
 #[test]
+fn the_configuration_names_the_agent() {
+    let fake = Fake::serving(vec![Reply::Jobs(Vec::new())]);
+    let file = fake.run_dir.path().join("leafcrond.toml");
+    std::fs::write(&file, format!("run_dir = {:?}\n", fake.run_dir.path())).unwrap();
+    let ran = leafcron(&["list", "--config", file.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+
+    std::fs::write(&file, "agent = \"a\"\nrun_dri = \"/run/x\"\n").unwrap();
+    let ran = leafcron(&["--config", file.to_str().unwrap(), "list"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("leafcrond.toml:2: run_dri: unknown"), "{}", ran.err);
+    assert_eq!(leafcron(&["--config", "/nowhere/leafcrond.toml", "list"]).code, 2);
+}
+
+#[test]
+fn somebody_else_than_root_asks_an_agent_of_their_own_if_there_is_one_and_else_the_systems() {
+    if Path::new(leafcron::config::SYSTEM_FILE).exists() {
+        return eprintln!("this machine has an agent's configuration: left out");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let runtime = home.path().join("runtime");
+    let asked = |home: &Path| {
+        let mut command = command(&["list"]);
+        command.env("XDG_RUNTIME_DIR", &runtime).env("HOME", home).env_remove("XDG_CONFIG_HOME");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        }
+        Ran::from(command.output().unwrap()).err
+    };
+    assert!(asked(home.path()).contains("/run/leafcron/control.sock"), "{}", asked(home.path()));
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::create_dir_all(runtime.join("leafcron")).unwrap();
+    std::fs::write(runtime.join("leafcron/control.sock"), "").unwrap();
+    assert!(asked(home.path()).contains("runtime/leafcron/control.sock"), "{}", asked(home.path()));
+}
+
+#[test]
 fn wrong_usage_is_2_and_help_is_0() {
     for args in [
         &["dance"][..],
