@@ -3,6 +3,7 @@
 
 // So that clippy knows the helpers below for test code.
 #![cfg(test)]
+#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
