@@ -3,6 +3,7 @@
 
 // So that clippy knows the helpers below for test code.
 #![cfg(test)]
+#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -347,4 +348,39 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         assert_eq!(ran.code, 2);
         assert!(ran.err.contains("No space left"), "{}", ran.err);
     }
+}
+
+#[test]
+fn check_judges_files_without_an_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("leafcrond.toml");
+    let jobs_dir = dir.path().join("jobs.d");
+    std::fs::write(&config, format!("run_dir = \"/nowhere\"\njobs_dir = {jobs_dir:?}\n")).unwrap();
+    let check = |args: &[&str]| leafcron(&[&["check", "--config", config.to_str().unwrap()], args].concat());
+    assert_eq!(check(&[]).code, 2, "no directory");
+
+    let write = |name: &str, text: &str| std::fs::write(jobs_dir.join(name), text).unwrap();
+    std::fs::create_dir(&jobs_dir).unwrap();
+    std::fs::set_permissions(&jobs_dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write("a.toml", "[job.backup]\nschedule = \"0 3 * * *\"\ncommand = \"true\"\n");
+    let good = check(&[]);
+    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (0, "1 job in 1 file accepted\n", ""));
+
+    write("b.toml", "\n[job.bad]\nschedule = \"0 25 * * *\"\ncommand = \"true\"\n");
+    let bad = check(&[]);
+    assert_eq!((bad.code, bad.out.as_str()), (1, "1 job in 2 files accepted, 1 rejection\n"));
+    let expected = format!("{}/b.toml:3: job bad: schedule: field 2 (hour), column 3: ", jobs_dir.display());
+    assert!(bad.err.starts_with(&expected), "{}", bad.err);
+    let json = check(&["--json"]);
+    assert_eq!((json.code, &json.json()["accepted"]), (1, &serde_json::json!(["backup"])));
+    assert_eq!(json.json()["rejected"][0]["job"], "bad");
+
+    let a = jobs_dir.join("a.toml");
+    assert_eq!(check(&[a.to_str().unwrap()]).code, 0);
+    assert_eq!(check(&[a.to_str().unwrap(), a.to_str().unwrap()]).code, 1, "one job twice");
+    let absent = check(&[a.to_str().unwrap(), "/nowhere/c.toml"]);
+    assert_eq!(absent.code, 2);
+    assert!(absent.err.contains("/nowhere/c.toml: cannot be read: No such file"), "{}", absent.err);
+    write("c.toml", "not toml");
+    assert_eq!(check(&[]).code, 1);
 }

@@ -19,35 +19,39 @@ pub(crate) fn connect(agent: &Agent) -> Result<Client, Failure> {
 fn socket(agent: &Agent) -> Result<PathBuf, Failure> {
     match &agent.socket {
         Some(path) => Ok(path.clone()),
-        None => Ok(socket_path(&config(agent)?.run_dir)),
+        None => Ok(socket_path(&config(agent)?.config.run_dir)),
     }
+}
+
+/// A configuration, and who its agent is.
+pub(crate) struct Found {
+    pub(crate) config: Config,
+    pub(crate) user: User,
 }
 
 /// The configuration that is named; else root's is the system's. Anybody else's is their own where they have one or an
 /// agent of theirs runs; if not, they ask the system's agent, as members of its group do.
-pub(crate) fn config(agent: &Agent) -> Result<Config, Failure> {
-    if let file @ Some(_) = agent.config.as_deref() {
-        return Config::load(file).map_err(refused);
-    }
+pub(crate) fn config(agent: &Agent) -> Result<Found, Failure> {
     let host = Host::this();
-    let own = Config::load_on(None, &host);
-    match own {
-        own if host.user == User::Root => own.map_err(refused),
-        Ok(own) if own.file.is_some() || socket_path(&own.run_dir).exists() => Ok(own),
-        Err(error) if error.file.is_some() => Err(refused(error)),
+    let own = Config::load_on(agent.config.as_deref(), &host);
+    let config = match own {
+        own if agent.config.is_some() || host.user == User::Root => own.map_err(refused)?,
+        Ok(own) if own.file.is_some() || socket_path(&own.run_dir).exists() => own,
+        Err(error) if error.file.is_some() => return Err(refused(error)),
         // No directory of one's own can be told, or nothing is in it.
-        _ => system(host),
-    }
+        _ => return system(host),
+    };
+    Ok(Found { config, user: host.user })
 }
 
-fn system(host: Host) -> Result<Config, Failure> {
+fn system(host: Host) -> Result<Found, Failure> {
     let host = Host { user: User::Root, ..host };
-    match File::open(SYSTEM_FILE) {
+    let config = match File::open(SYSTEM_FILE) {
         // It may hold credentials; its socket lies in the usual place, most likely.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Config::parse("", None, &host),
         _ => Config::load_on(None, &host),
-    }
-    .map_err(refused)
+    };
+    Ok(Found { config: config.map_err(refused)?, user: host.user })
 }
 
 fn refused(error: ConfigError) -> Failure {
