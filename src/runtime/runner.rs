@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::SigSet;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::child::Prepared;
@@ -18,6 +19,8 @@ use crate::job::{Output, RunId, Usage, WallTime};
 
 /// What every process of this room does once, before it starts or forks another.
 pub(super) fn settle() {
+    // First: a stop that comes early waits until somebody can answer it. It cannot fail with these arguments.
+    SigSet::all().thread_block().unwrap_or_default();
     sys::default_signals();
     sys::keep_from_children();
     rustix::process::umask(super::UMASK);

@@ -71,9 +71,8 @@ enum Cause {
     Stop,
 }
 
-/// Blocks every signal and gets those that matter by descriptor; to be called before the first child is started.
+/// Gets the signals that matter by descriptor: all are blocked since [`super::runner::settle`].
 pub(super) fn signals() -> io::Result<SignalFd> {
-    SigSet::all().thread_block()?;
     let mut wanted = SigSet::empty();
     wanted.add(NixSignal::SIGTERM);
     wanted.add(NixSignal::SIGCHLD);
