@@ -11,6 +11,7 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod agent;
 pub mod catalog;
 pub mod config;
 pub mod control;

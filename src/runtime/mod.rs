@@ -48,6 +48,7 @@ pub use live::{Live, Runtime};
 pub use main::runner_main;
 pub use result::{End, How, RunResult};
 pub use spec::{EnvFile, RunSpec};
+pub use sys::clock_is_synchronised;
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -109,3 +109,15 @@ pub(super) fn failed_step(error: &io::Error) -> (Step, Option<Errno>) {
     };
     (step, error.raw_os_error().map(|code| Errno::from_raw(code % STEP)))
 }
+
+/// Whether the kernel says that the wall clock is synchronised: adjtimex(2), which changes nothing when asked so. Here
+/// because no safe wrapper serves it.
+#[expect(unsafe_code, reason = "adjtimex has no safe wrapper")]
+#[must_use]
+pub fn clock_is_synchronised() -> bool {
+    // SAFETY: timex is plain integers, for which zero is a value; modes = 0 only reads.
+    let mut timex: libc::timex = unsafe { core::mem::zeroed() };
+    // SAFETY: the pointer is to a timex that outlives the call.
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
+    state >= 0 && state != libc::TIME_ERROR
+}
