@@ -73,6 +73,7 @@ impl Agent {
             epoch,
             since: now.wall,
             disk_again: None,
+            bulky: true,
             stopping: false,
             config,
             _tasks: tasks,

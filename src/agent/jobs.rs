@@ -10,6 +10,7 @@ use super::{Agent, turns};
 impl Agent {
     /// Reads the jobs directory again and brings what changed in force.
     pub(super) fn reload(&mut self) -> Reloaded {
+        self.bulky = true;
         let known = self.catalog.refused().to_vec();
         let changes = match JobsDir::open(&self.config.jobs_dir) {
             Ok(dir) => {

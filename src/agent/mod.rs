@@ -151,6 +151,8 @@ struct Agent {
     since: WallTime,
     /// When a disk that refused is asked again.
     disk_again: Option<BootTime>,
+    /// Definitions were read since free memory was last given back.
+    bulky: bool,
     /// Told to stop: ends once all is committed.
     stopping: bool,
     _tasks: Vec<Task<()>>,
@@ -260,6 +262,9 @@ impl Agent {
                 self.answer_waiters(first_seq, &written.entries);
                 let acts = self.turns.committed();
                 self.act(acts);
+                if self.turns.is_empty() && core::mem::take(&mut self.bulky) {
+                    crate::runtime::release_free_memory();
+                }
             }
             Err(why) => {
                 if self.disk_again.is_none() {

@@ -105,7 +105,17 @@ fn group() -> Option<u32> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    nix::unistd::Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw())
+    group_of(&std::fs::read_to_string("/etc/group").ok()?, GROUP)
+}
+
+/// The id of a group by group(5). A system group lies in that file; asking the name services for it would load their
+/// libraries into the agent for good.
+fn group_of(file: &str, name: &str) -> Option<u32> {
+    let fields = |line: &str| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    };
+    file.lines().find_map(fields)
 }
 
 /// Makes the directory, or judges the one that is there. One that lets others read (`/run` itself, say) is somebody
@@ -249,6 +259,14 @@ mod tests {
         std::fs::set_permissions(run_dir.path(), Permissions::from_mode(0o755)).unwrap();
         let (_listener, place) = Place::bind(run_dir.path()).unwrap();
         assert_eq!((mode(run_dir.path()), mode(place.path())), (0o755, 0o660));
+    }
+
+    #[test]
+    fn the_group_is_found_in_the_file() {
+        let file = "root:x:0:\n#leafcron:x:1:\nleafcron:x:987:ann,bob\nleafcron2:x:5:\n";
+        assert_eq!(group_of(file, "leafcron"), Some(987));
+        assert_eq!(group_of("leafcron:x:nonsense:\n", "leafcron"), None);
+        assert_eq!(group_of("", "leafcron"), None);
     }
 
     #[test]

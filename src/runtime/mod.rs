@@ -48,7 +48,7 @@ pub use live::{Live, Runtime};
 pub use main::runner_main;
 pub use result::{End, How, RunResult};
 pub use spec::{EnvFile, RunSpec};
-pub use sys::clock_is_synchronised;
+pub use sys::{clock_is_synchronised, release_free_memory};
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -16,7 +16,7 @@ impl Scheduler {
     pub(super) fn define(&mut self, name: &JobName, plan: Plan, turn: &mut Turn<'_>) {
         let plan = self.share(plan);
         let (readiness, agent, era) = (self.readiness, &self.settings.agent, self.era);
-        let job = self.jobs.entry(name.clone()).or_insert_with(|| Job::new(era, turn.now.wall));
+        let job = self.jobs.entry(name.clone()).or_insert_with(|| Box::new(Job::new(era, turn.now.wall)));
         if job.plan.as_ref().is_some_and(|old| old.same_schedule(&plan)) {
             job.plan = Some(plan);
             return;
@@ -137,7 +137,7 @@ impl Job {
 
 /// The job that a command names, if a definition of it is in force; else the answer is given.
 fn known<'a>(
-    jobs: &'a mut std::collections::BTreeMap<JobName, Job>,
+    jobs: &'a mut std::collections::BTreeMap<JobName, Box<Job>>,
     name: &JobName,
     ask: AskId,
     turn: &mut Turn<'_>,
@@ -147,7 +147,7 @@ fn known<'a>(
         let message = format!("no job {name}; `leafcron list` names those in force");
         turn.effects.answer(ask, refusal(RefusalKind::UnknownJob, message));
     }
-    job
+    job.map(Box::as_mut)
 }
 
 fn refusal(kind: RefusalKind, message: String) -> Reply {

@@ -58,7 +58,8 @@ pub struct Scheduler {
     settings: Settings,
     boot: BootId,
     era: u32,
-    jobs: BTreeMap<JobName, Job>,
+    /// Boxed: nodes of the map stay small, since half of each is empty.
+    jobs: BTreeMap<JobName, Box<Job>>,
     clock: ClockWatch,
     readiness: Readiness,
     probing: Probing,
@@ -215,7 +216,7 @@ impl Scheduler {
     fn checked(&mut self, run: RunId, passed: bool, turn: &mut Turn<'_>) {
         turn.effects.acts.push(Act::Clear { run });
         self.probing.hurry(turn.now);
-        let heads = |job: &mut Job| -> Option<()> {
+        let heads = |job: &mut Box<Job>| -> Option<()> {
             let lives = job.lives.iter_mut();
             let head = job.backlog.iter_mut().map(|backlog| &mut backlog.head);
             let waiting =

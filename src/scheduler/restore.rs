@@ -48,7 +48,7 @@ impl Scheduler {
             let mut job = Job::new(progress.era, progress.done_through);
             job.paused = image.paused.get(name).copied();
             job.last = image.last.get(name).copied();
-            core.jobs.insert(name.clone(), job);
+            core.jobs.insert(name.clone(), Box::new(job));
         }
         let mut turn = Turn { now, boot, effects };
         for (name, plan) in plans {
@@ -88,7 +88,7 @@ impl Scheduler {
 
     fn known_or_new(&mut self, key: &FireKey, now: Now) -> &mut Job {
         let era = self.era;
-        self.jobs.entry(key.job.clone()).or_insert_with(|| Job::new(era, now.wall))
+        self.jobs.entry(key.job.clone()).or_insert_with(|| Box::new(Job::new(era, now.wall)))
     }
 }
 

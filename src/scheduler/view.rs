@@ -46,7 +46,7 @@ impl Scheduler {
         let rows = |(name, job): (&JobName, &Job)| -> Vec<RunRow> {
             job.lives.iter().filter_map(|life| run_row(name, life)).collect()
         };
-        self.jobs.iter().filter(|(name, _)| of.is_none_or(|of| of == *name)).flat_map(rows).collect()
+        self.jobs_of(of).flat_map(rows).collect()
     }
 
     /// Fires that wait to start, of one job or of all.
@@ -56,7 +56,12 @@ impl Scheduler {
             let head = job.backlog.as_ref().map(|backlog| &backlog.head);
             job.lives.iter().chain(head).filter_map(|life| pending_row(name, job, life, now)).collect()
         };
-        self.jobs.iter().filter(|(name, _)| of.is_none_or(|of| of == *name)).flat_map(rows).collect()
+        self.jobs_of(of).flat_map(rows).collect()
+    }
+
+    fn jobs_of(&self, of: Option<&JobName>) -> impl Iterator<Item = (&JobName, &Job)> {
+        let jobs = self.jobs.iter().map(|(name, job)| (name, &**job));
+        jobs.filter(move |(name, _)| of.is_none_or(|of| of == *name))
     }
 
     /// Whether the fire of a command is not settled yet.
