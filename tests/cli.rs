@@ -3,6 +3,7 @@
 
 // So that clippy knows the helpers below for test code.
 #![cfg(test)]
+#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -249,6 +250,43 @@ fn without_an_agent_the_message_says_what_to_do() {
 }
 
 #[test]
+fn the_configuration_names_the_agent() {
+    let fake = Fake::serving(vec![Reply::Jobs(Vec::new())]);
+    let file = fake.run_dir.path().join("leafcrond.toml");
+    std::fs::write(&file, format!("run_dir = {:?}\n", fake.run_dir.path())).unwrap();
+    let ran = leafcron(&["list", "--config", file.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+
+    std::fs::write(&file, "agent = \"a\"\nrun_dri = \"/run/x\"\n").unwrap();
+    let ran = leafcron(&["--config", file.to_str().unwrap(), "list"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("leafcrond.toml:2: run_dri: unknown"), "{}", ran.err);
+    assert_eq!(leafcron(&["--config", "/nowhere/leafcrond.toml", "list"]).code, 2);
+}
+
+#[test]
+fn somebody_else_than_root_asks_an_agent_of_their_own_if_there_is_one_and_else_the_systems() {
+    if Path::new(leafcron::config::SYSTEM_FILE).exists() {
+        return eprintln!("this machine has an agent's configuration: left out");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let runtime = home.path().join("runtime");
+    let asked = |home: &Path| {
+        let mut command = command(&["list"]);
+        command.env("XDG_RUNTIME_DIR", &runtime).env("HOME", home).env_remove("XDG_CONFIG_HOME");
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        }
+        Ran::from(command.output().unwrap()).err
+    };
+    assert!(asked(home.path()).contains("/run/leafcron/control.sock"), "{}", asked(home.path()));
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::create_dir_all(runtime.join("leafcron")).unwrap();
+    std::fs::write(runtime.join("leafcron/control.sock"), "").unwrap();
+    assert!(asked(home.path()).contains("runtime/leafcron/control.sock"), "{}", asked(home.path()));
+}
+
+#[test]
 fn wrong_usage_is_2_and_help_is_0() {
     for args in [
         &["dance"][..],
@@ -310,4 +348,39 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         assert_eq!(ran.code, 2);
         assert!(ran.err.contains("No space left"), "{}", ran.err);
     }
+}
+
+#[test]
+fn check_judges_files_without_an_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("leafcrond.toml");
+    let jobs_dir = dir.path().join("jobs.d");
+    std::fs::write(&config, format!("run_dir = \"/nowhere\"\njobs_dir = {jobs_dir:?}\n")).unwrap();
+    let check = |args: &[&str]| leafcron(&[&["check", "--config", config.to_str().unwrap()], args].concat());
+    assert_eq!(check(&[]).code, 2, "no directory");
+
+    let write = |name: &str, text: &str| std::fs::write(jobs_dir.join(name), text).unwrap();
+    std::fs::create_dir(&jobs_dir).unwrap();
+    std::fs::set_permissions(&jobs_dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write("a.toml", "[job.backup]\nschedule = \"0 3 * * *\"\ncommand = \"true\"\n");
+    let good = check(&[]);
+    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (0, "1 job in 1 file accepted\n", ""));
+
+    write("b.toml", "\n[job.bad]\nschedule = \"0 25 * * *\"\ncommand = \"true\"\n");
+    let bad = check(&[]);
+    assert_eq!((bad.code, bad.out.as_str()), (1, "1 job in 2 files accepted, 1 rejection\n"));
+    let expected = format!("{}/b.toml:3: job bad: schedule: field 2 (hour), column 3: ", jobs_dir.display());
+    assert!(bad.err.starts_with(&expected), "{}", bad.err);
+    let json = check(&["--json"]);
+    assert_eq!((json.code, &json.json()["accepted"]), (1, &serde_json::json!(["backup"])));
+    assert_eq!(json.json()["rejected"][0]["job"], "bad");
+
+    let a = jobs_dir.join("a.toml");
+    assert_eq!(check(&[a.to_str().unwrap()]).code, 0);
+    assert_eq!(check(&[a.to_str().unwrap(), a.to_str().unwrap()]).code, 1, "one job twice");
+    let absent = check(&[a.to_str().unwrap(), "/nowhere/c.toml"]);
+    assert_eq!(absent.code, 2);
+    assert!(absent.err.contains("/nowhere/c.toml: cannot be read: No such file"), "{}", absent.err);
+    write("c.toml", "not toml");
+    assert_eq!(check(&[]).code, 1);
 }

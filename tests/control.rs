@@ -290,6 +290,15 @@ fn an_agent_that_hangs_up_or_talks_nonsense_is_an_error() {
     }
 }
 
+#[test]
+fn what_the_agent_said_before_it_hung_up_is_read() {
+    let run_dir = tempfile::tempdir().unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(socket_path(run_dir.path())).unwrap();
+    let mut client = Client::connect(run_dir.path()).unwrap();
+    listener.accept().unwrap().0.write_all(b"{\"refused\":{\"kind\":\"busy\",\"message\":\"\"}}\n").unwrap();
+    assert_eq!(refused(client.ask(&Request::List {}).unwrap()).0, RefusalKind::Busy);
+}
+
 /// Runs as the child of the test below, with another uid.
 #[test]
 #[ignore = "a part of `another_user_has_the_rights_of_the_group_and_no_more`"]

@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+
 use crate::job::{Refusal, RefusalKind, Request};
 
 /// The process at the other end, as it was when it connected.
@@ -12,7 +15,7 @@ pub struct Peer {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-    /// Its process id.
+    /// Its process id; 0: it cannot be told, as from within a container.
     pub pid: i32,
     /// The agent's own user.
     agent: u32,
@@ -21,11 +24,12 @@ pub struct Peer {
 impl Peer {
     /// Asks the kernel.
     pub(super) fn of(socket: impl AsFd) -> io::Result<Self> {
-        let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+        // Not rustix: its process id cannot be the 0 that a peer outside our pid namespace has.
+        let credentials = getsockopt(&socket, PeerCredentials)?;
         Ok(Self {
-            uid: credentials.uid.as_raw(),
-            gid: credentials.gid.as_raw(),
-            pid: credentials.pid.as_raw_nonzero().get(),
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            pid: credentials.pid(),
             agent: rustix::process::geteuid().as_raw(),
         })
     }

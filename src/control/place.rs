@@ -231,8 +231,16 @@ mod tests {
         std::fs::write(&path, "precious").unwrap();
         assert!(matches!(Place::bind(run_dir.path()), Err(BindError::Refused(..))));
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-        std::fs::set_permissions(run_dir.path(), Permissions::from_mode(0o770)).unwrap();
-        assert!(matches!(Place::bind(run_dir.path()), Err(BindError::Refused(..))));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused() {
+        for mode in [0o770, 0o1777, 0o702] {
+            let run_dir = tempfile::tempdir().unwrap();
+            std::fs::set_permissions(run_dir.path(), Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(Place::bind(run_dir.path()), Err(BindError::Refused(..))), "{mode:o}");
+            assert!(!socket_path(run_dir.path()).exists());
+        }
     }
 
     #[test]

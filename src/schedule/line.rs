@@ -39,7 +39,7 @@ pub(super) fn read(line: &str) -> Result<Rule, String> {
         }
         other => Err(format!(
             "has {} field{}; five are needed (minute, hour, day of month, month, day of week), or six with the \
-             second before them",
+             second before them; a command is a field of its own",
             other.len(),
             if other.len() == 1 { "" } else { "s" },
         )),

@@ -7,6 +7,13 @@
 //!   name --zone--> spans of constant offset ---+    (changes: what a clock change does)
 //! ```
 //!
+//! The evaluator is our own, a page of bit operations in `pattern`; the `cron` crate is the oracle of
+//! `tests/calendar_cron.rs` and enters no binary. Why: a `cron::Schedule` is 248 bytes and 180 to 2,900 on the heap,
+//! of which an OR-ed line needs two, where a [`Calendar`] is 56 in all; parsing the seven-field list anew for each
+//! question instead costs 4 to 38 µs beside its 0.7 µs search, where ours takes 0.1 µs (0.4 µs in a zone with clock
+//! changes; optimised for size, on the two-core build machine); and it neither searches backwards nor counts, which
+//! here is adding up months.
+//!
 //! Sources: crontab(5) of cronie for the dialect, `tests/golden/calendar-cases.json` for clock changes.
 
 mod calendar;

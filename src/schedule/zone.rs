@@ -3,7 +3,6 @@
 //!
 //! Sources: tzfile(5), tzset(3), localtime(5).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,6 +14,8 @@ use super::error::ScheduleError;
 pub(super) const FIRST: i64 = -377_705_023_201;
 /// The last second that is evaluated: jiff's, at the end of 9999.
 pub(super) const LAST: i64 = 253_402_207_200;
+
+const LOCALTIME: &str = "/etc/localtime";
 
 /// A zone: a shared pointer to its data, cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,21 +59,24 @@ impl Span {
 }
 
 impl Zone {
-    /// The device's zone: the variable `TZ` if it is set, else `/etc/localtime`; UTC if there is neither, as
+    /// The device's zone, read anew: the variable `TZ` if it is set, else `/etc/localtime`; UTC if there is neither, as
     /// localtime(5) says.
     ///
     /// # Errors
     /// A zone that is named but cannot be loaded.
     pub fn device() -> Result<Self, ScheduleError> {
-        const LOCALTIME: &str = "/etc/localtime";
+        // jiff would answer from its cache for five minutes.
+        jiff::tz::reset_system_time_zone_cache();
+        jiff::tz::db().reset();
         let variable = std::env::var_os("TZ").map(|value| value.to_string_lossy().into_owned());
         let from = variable.as_deref().unwrap_or(LOCALTIME);
-        if variable.is_none() && Path::new(LOCALTIME).symlink_metadata().is_err() {
-            return Ok(Self { data: TimeZone::UTC, given: None });
-        }
-        TimeZone::try_system().map(|data| Self::called(data, from)).map_err(|error| {
+        TimeZone::try_system().map(|data| Self::called(data, from)).or_else(|error| {
+            if variable.as_deref().map_or_else(localtime_is_utc, is_utc) {
+                return Ok(Self { data: TimeZone::UTC, given: None });
+            }
             let source = if variable.is_some() { "TZ names" } else { "named by" };
-            ScheduleError::zone(format!("the device's zone ({source} {from:?}) cannot be loaded: {error}"))
+            let reason = format!("the device's zone ({source} {from:?}) cannot be loaded: {error}");
+            Err(ScheduleError::zone(reason))
         })
     }
 
@@ -81,15 +85,15 @@ impl Zone {
     /// # Errors
     /// A name that the system's tz database does not hold.
     pub fn named(name: &str) -> Result<Self, ScheduleError> {
-        if let Ok(data) = TimeZone::get(name)
-            && !data.is_unknown()
-        {
-            return Ok(Self::called(data, name));
+        match TimeZone::get(name) {
+            Ok(data) if !data.is_unknown() => return Ok(Self::called(data, name)),
+            Err(_) if is_utc(name) => return Ok(Self::called(TimeZone::UTC, name)),
+            Ok(_) | Err(_) => {}
         }
-        let bad_sign = ["UTC", "GMT"].iter().any(|word| name.starts_with(word) && name.len() > word.len());
+        // POSIX counts westward: `UTC+3` would be three hours behind, hardly what is meant.
+        let misleads = name.starts_with("UTC") || name.starts_with("GMT");
         match TimeZone::posix(name) {
-            // POSIX counts westward: `UTC+3` would be three hours behind, hardly what is meant.
-            Ok(data) if !bad_sign => Ok(Self::called(data, name)),
+            Ok(data) if !misleads => Ok(Self::called(data, name)),
             Ok(_) | Err(_) => Err(ScheduleError::zone(format!(
                 "{name:?} is not in this device's tz database; write an IANA name as \"Europe/Berlin\", \
                  or \"UTC\" (is the package tzdata installed?)"
@@ -146,6 +150,19 @@ impl Zone {
 
     fn offset(&self, at: i64) -> i64 {
         self.data.to_offset(timestamp(at)).seconds().into()
+    }
+}
+
+/// Whether the name is UTC's, which needs no tz database.
+fn is_utc(name: &str) -> bool {
+    matches!(name, "UTC" | "Etc/UTC")
+}
+
+/// Whether there is no `/etc/localtime`, or it points to UTC where no tz database is installed.
+fn localtime_is_utc() -> bool {
+    match std::fs::read_link(LOCALTIME) {
+        Ok(target) => target.ends_with("zoneinfo/Etc/UTC") || target.ends_with("zoneinfo/UTC"),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

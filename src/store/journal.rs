@@ -77,11 +77,21 @@ pub struct Journal<D: Disk> {
     notes: Vec<EventKind>,
     /// No compaction before the segment is this long: the last one failed.
     not_before: u64,
-    reserve: bool,
+    reserve: Reserve,
     /// Whether a compaction was tried since the disk is full.
     squeezed: bool,
     counts: JournalStatus,
     _lock: D::Lock,
+}
+
+/// The space that is allocated ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reserve {
+    Held,
+    /// It was never given.
+    Missing,
+    /// It was released to a full disk: until it is there again, no outputs are stored.
+    Spent,
 }
 
 pub(super) fn segment_number(name: &str) -> Option<u64> {
@@ -110,7 +120,7 @@ impl<D: Disk> Journal<D> {
             chores: found.chores,
             notes: Vec::new(),
             not_before: 0,
-            reserve: found.names.iter().any(|name| name == RESERVE),
+            reserve: Reserve::Missing,
             squeezed: false,
             counts: JournalStatus::default(),
             _lock: lock,
@@ -121,7 +131,11 @@ impl<D: Disk> Journal<D> {
                 Err(error) => log::warn!("sync the state directory: {error}"),
             }
         }
-        journal.take_reserve();
+        if found.names.iter().any(|name| name == RESERVE) {
+            journal.reserve = Reserve::Held;
+        } else {
+            journal.take_reserve();
+        }
         Ok((journal, recovered))
     }
 
@@ -135,12 +149,16 @@ impl<D: Disk> Journal<D> {
         if entries.is_empty() && (durability == Durability::Unsynced || self.unsynced.is_empty()) {
             return Ok(committed);
         }
-        match self.store(entries, durability) {
+        let stored = match self.reserve {
+            Reserve::Spent => self.store(&lean(entries), durability),
+            Reserve::Held | Reserve::Missing => self.store(entries, durability),
+        };
+        match stored {
             Ok(()) => {
                 self.next_seq += committed.count;
                 self.counts.trouble = None;
                 self.squeezed = false;
-                if !self.reserve && self.counts.frames.is_multiple_of(RESERVE_EVERY) {
+                if self.reserve != Reserve::Held && self.counts.frames.is_multiple_of(RESERVE_EVERY) {
                     self.take_reserve();
                 }
                 Ok(committed)
@@ -163,8 +181,16 @@ impl<D: Disk> Journal<D> {
         if !self.grown(bound / 4, |base| base.max(bound / 16)) {
             return Ok(false);
         }
-        self.rewrite(&[]).inspect_err(|error| self.put_off(error))?;
+        self.compact()?;
         Ok(true)
+    }
+
+    /// Compacts now, due or not.
+    ///
+    /// # Errors
+    /// Those of the disk; the journal goes on as it was.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        self.rewrite(&[]).inspect_err(|error| self.put_off(error))
     }
 
     /// The figures since it was opened. `unrecorded` is the caller's to count: only it knows what it gave up.
@@ -270,8 +296,7 @@ impl<D: Disk> Journal<D> {
         durability: Durability,
         error: StoreError,
     ) -> Result<(), StoreError> {
-        let mut lean = entries.to_vec();
-        lean.iter_mut().for_each(strip);
+        let lean = lean(entries);
         if (self.release_reserve() || lean != entries) && self.append(&lean, durability).is_ok() {
             return Ok(());
         }
@@ -283,15 +308,16 @@ impl<D: Disk> Journal<D> {
     }
 
     fn release_reserve(&mut self) -> bool {
-        core::mem::take(&mut self.reserve) && self.disk.remove(RESERVE).is_ok()
+        let held = self.reserve == Reserve::Held && self.disk.remove(RESERVE).is_ok();
+        if held {
+            self.reserve = Reserve::Spent;
+        }
+        held
     }
 
     fn take_reserve(&mut self) {
-        if self.reserve {
-            return;
-        }
         match self.disk.create(RESERVE).and_then(|file| file.allocate(RESERVE_BYTES)) {
-            Ok(()) => self.reserve = true,
+            Ok(()) => self.reserve = Reserve::Held,
             Err(error) => {
                 log::debug!("allocate {RESERVE}: {error}");
                 self.discard(RESERVE);
@@ -391,4 +417,11 @@ impl<D: Disk> Journal<D> {
             log::debug!("remove {name}: {error}");
         }
     }
+}
+
+/// The entries without outputs.
+fn lean(entries: &[Entry]) -> Vec<Entry> {
+    let mut lean = entries.to_vec();
+    lean.iter_mut().for_each(strip);
+    lean
 }

@@ -29,7 +29,9 @@ pub enum Loss {
     All,
     /// All of it: as if only the process had died.
     Nothing,
-    /// Some writes, whole or in part, and some of the names, by this seed.
+    /// What came first, by this seed: what came after it, even in part, is lost.
+    Prefix(u64),
+    /// Some writes, whole or in part, in no order, and the first of the names, by this seed.
     Some(u64),
 }
 
@@ -155,6 +157,15 @@ impl MemDisk {
         let node = state.nodes.len() - 1;
         state.names.insert(name.to_owned(), node);
         state.durable_names.insert(name.to_owned(), node);
+    }
+
+    /// Changes the content of a file that is there, durable, also for who has it open.
+    pub fn overwrite(&self, name: &str, content: &[u8]) {
+        let mut state = self.state();
+        let node = state.names.get(name).copied();
+        if let Some(node) = node.and_then(|node| state.nodes.get_mut(node)) {
+            *node = Node { data: content.to_vec(), durable: content.to_vec(), ..Node::default() };
+        }
     }
 
     /// The names, in order.
@@ -287,6 +298,8 @@ enum Dice {
     Never,
     Always,
     Seeded(u64),
+    /// How many more operations are whole; the next one is half done.
+    Counted(u64),
 }
 
 impl Dice {
@@ -294,6 +307,7 @@ impl Dice {
         match loss {
             Loss::All => Self::Never,
             Loss::Nothing => Self::Always,
+            Loss::Prefix(count) => Self::Counted(count % 16),
             Loss::Some(seed) => Self::Seeded(seed),
         }
     }
@@ -303,6 +317,12 @@ impl Dice {
         match self {
             Self::Never => 0,
             Self::Always => n,
+            Self::Counted(left) => {
+                let some = if *left > 1 { n } else { n / 2 };
+                let kept = if *left == 0 { 0 } else { some };
+                *left = left.saturating_sub(1);
+                kept
+            }
             Self::Seeded(state) => {
                 // SplitMix64.
                 *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

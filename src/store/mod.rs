@@ -31,7 +31,9 @@
 //!
 //! *Recovery.* Bytes that are no frame, with a good frame behind them, are damage: reported, the whole segment is kept
 //! as `damaged-<n>`, and the first commit writes a clean one that also holds the report. Without one behind them they
-//! are a torn tail and are cut off. A start on a sound journal writes nothing to it.
+//! are a torn tail and are cut off. A start on a sound journal writes nothing to it. (A power cut may spare a later
+//! unsynced frame and lose an earlier one. Such a hole looks like damage and is reported as such; what was acknowledged
+//! is not in it.)
 //!
 //! Sources: `fsync(2)`, `rename(2)`, `flock(2)`; the fsync discussion of PostgreSQL (2018); redb and TigerBeetle for
 //! the tests.

@@ -141,7 +141,7 @@ impl<F: DiskFile> Found<F> {
         self.notes.extend(gaps.into_iter().map(|gap| damage(gap, &aside)));
         // A dead agent's last frames may be in memory only; what is about to be acted on must be durable. With a
         // report to be made, or another file above this one, the first commit makes a fresh segment anyway.
-        let sound = self.notes.is_empty() && settle(&file, &name, good, size);
+        let sound = settle(&file, &name, good, size) && self.notes.is_empty();
         self.image = image;
         self.next_seq = next_seq;
         self.live =
@@ -154,7 +154,7 @@ pub(super) fn damage(gap: Gap, file: &str) -> EventKind {
     EventKind::Damaged { from: gap.from, to: gap.to, file: file.to_owned() }
 }
 
-/// Cuts the torn tail off and makes the rest durable; whether that worked.
+/// Cuts a torn tail off and makes the rest durable; whether that worked.
 fn settle(file: &impl DiskFile, name: &str, good: u64, size: u64) -> bool {
     if size < good {
         // Even the header's second copy is not all there.

@@ -27,7 +27,7 @@ fn disk_of(bytes: &[u8]) -> MemDisk {
 
 #[test]
 fn a_torn_tail_is_cut_and_the_rest_survives_at_every_length() {
-    let (model, bytes, ends) = written(12);
+    let (model, bytes, ends) = written(6);
     for len in 80..bytes.len() {
         let disk = disk_of(&bytes[..len]);
         let (mut journal, recovered) = open(&disk);
@@ -58,7 +58,7 @@ fn a_journal_without_a_header_is_set_aside() {
 
 #[test]
 fn one_bad_bit_costs_one_frame_and_is_reported_at_every_byte() {
-    let (model, bytes, ends) = written(6);
+    let (model, bytes, ends) = written(4);
     let all = &model.now().records;
     for at in 0..bytes.len() {
         let mut bad = bytes.clone();
@@ -96,8 +96,8 @@ fn one_bad_bit_costs_one_frame_and_is_reported_at_every_byte() {
 
 #[test]
 fn a_lost_block_costs_what_was_in_it() {
-    let (model, bytes, ends) = written(200);
-    let (from, to) = (8_192, 12_288);
+    let (model, bytes, ends) = written(60);
+    let (from, to) = (4_096, 8_192);
     let mut bad = bytes.clone();
     bad[from..to].fill(0);
     let disk = disk_of(&bad);

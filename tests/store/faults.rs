@@ -6,7 +6,7 @@ use leafcron::store::{Durability, Journal, MemDisk};
 use crate::sample::{Model, Turn, event, open, options, reopened, state_of, turns};
 
 const LOSSES: [Loss; 6] =
-    [Loss::All, Loss::Nothing, Loss::Some(1), Loss::Some(2), Loss::Some(3), Loss::Some(4)];
+    [Loss::All, Loss::Nothing, Loss::Prefix(1), Loss::Prefix(2), Loss::Prefix(3), Loss::Prefix(4)];
 
 /// A disk that has had some turns, so that opening finds something.
 fn used() -> (MemDisk, Model) {
@@ -29,7 +29,8 @@ fn run(disk: &MemDisk, model: &mut Model) {
             if disk.is_off() {
                 return;
             }
-            model.states.truncate(before);
+            model.pop();
+            assert_eq!(model.states.len(), before);
         }
     }
 }
@@ -115,7 +116,7 @@ fn a_power_cut_after_a_failure_finds_at_most_the_refused_turn_whole() {
                 if model.run(&mut journal, std::slice::from_ref(&turn)) {
                     refused = None;
                 } else if !disk.is_off() {
-                    refused = model.states.pop();
+                    refused = Some(model.pop());
                     assert_eq!(model.states.len(), before);
                 }
                 if disk.is_off() {

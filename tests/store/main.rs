@@ -5,9 +5,17 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
 mod plain;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod real;
 #[cfg(test)]

@@ -135,18 +135,42 @@ pub(crate) struct State {
     pub(crate) next_seq: u64,
 }
 
+impl State {
+    fn take(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.image.apply(entry);
+            if let Entry::Record(record) = entry {
+                self.records.push((self.next_seq, (**record).clone()));
+            }
+            self.next_seq += u64::from(matches!(entry, Entry::Record(_) | Entry::Event(_)));
+        }
+    }
+}
+
 /// Applies turns as a journal should.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     /// After each turn that may be there; the first: nothing.
     pub(crate) states: Vec<State>,
+    /// The entries of the turn that led to each of them.
+    turns: Vec<Vec<Entry>>,
     /// How many of them must be there.
     pub(crate) acknowledged: usize,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { states: vec![State { next_seq: 1, ..State::default() }], acknowledged: 0 }
+        Self::of(State { next_seq: 1, ..State::default() })
+    }
+
+    pub(crate) fn of(state: State) -> Self {
+        Self { states: vec![state], turns: vec![Vec::new()], acknowledged: 0 }
+    }
+
+    /// Takes the last turn back.
+    pub(crate) fn pop(&mut self) -> State {
+        self.turns.pop();
+        self.states.pop().unwrap()
     }
 
     pub(crate) fn now(&self) -> &State {
@@ -156,14 +180,23 @@ impl Model {
     /// A turn that was committed, or that may have been.
     pub(crate) fn add(&mut self, entries: &[Entry]) {
         let mut state = self.now().clone();
-        for entry in entries {
-            state.image.apply(entry);
-            if let Entry::Record(record) = entry {
-                state.records.push((state.next_seq, (**record).clone()));
-            }
-            state.next_seq += u64::from(matches!(entry, Entry::Record(_) | Entry::Event(_)));
-        }
+        state.take(entries);
         self.states.push(state);
+        self.turns.push(entries.to_vec());
+    }
+
+    /// The states that a power cut may leave that spares unsynced frames in no order.
+    pub(crate) fn subsequences(&self) -> Vec<State> {
+        let mut all = vec![self.states[self.acknowledged].clone()];
+        for turn in self.acknowledged + 1..self.states.len() {
+            let with = all.clone().into_iter().map(|mut state| {
+                state.next_seq = self.states[turn - 1].next_seq;
+                state.take(&self.turns[turn]);
+                state
+            });
+            all.extend(with.collect::<Vec<_>>());
+        }
+        all
     }
 
     pub(crate) fn acknowledge(&mut self) {

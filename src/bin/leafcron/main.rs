@@ -5,6 +5,7 @@ mod act;
 mod answer;
 mod args;
 mod ask;
+mod check;
 mod explain;
 mod here;
 mod history;
@@ -73,7 +74,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             other => Err(ask::unexpected(&other)),
         },
         Verb::Explain(asked) => explain::explain(&subject(cli, asked)?, asked, here, json),
-        Verb::Check { .. } => Err(Failure::CannotAsk("check is not there yet".to_owned())),
+        Verb::Check { paths } => check::check(place::config(&cli.agent)?, paths, json),
     }
 }
 
