@@ -310,6 +310,7 @@ fn whether_a_user_exists_is_asked_of_new_texts_only() {
     let unknown = || Rules { user: AgentUser::Root { exists: |_| false }, ..rules() };
     world.restart(unknown());
     assert!(is_idle(&world.load(&files)));
+    assert!(world.rows().is_empty());
     assert_eq!(world.catalog.jobs().count(), 1);
     let changes = world.load(&[good("f.toml", &(job("a", "2") + "user = \"pi\"\n"))]);
     assert!(is_idle(&changes) && changes.rejected[0].field.as_deref() == Some("user"));

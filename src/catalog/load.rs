@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::held::{Definition, Standing};
 use super::rows::{self, Rows, row};
-use super::{Catalog, Held, Standing, rules};
+use super::{Catalog, rules};
 use crate::job::{
     Document, Entry, FieldError, JobName, JobsFile, RefusedRow, Reloaded, Revision, Section, Source, limits,
 };
@@ -66,14 +67,15 @@ impl Catalog {
 
     /// Refuses new jobs, the last by name, as long as there would be too many.
     fn drop_surplus(&self, fates: &[Fate], claims: &mut BTreeMap<JobName, Claim>, rows: &mut Rows) {
-        let goes_on = |(held, fate): &(&Held, &Fate)| **fate == Fate::Stays || claims.contains_key(&held.job);
+        let goes_on =
+            |(held, fate): &(Definition<'_>, &Fate)| **fate == Fate::Stays || claims.contains_key(held.job);
         let mut old: Vec<&JobName> =
-            self.held.iter().zip(fates).filter(goes_on).map(|(held, _)| &held.job).collect();
+            self.held.iter().zip(fates).filter(goes_on).map(|(held, _)| held.job).collect();
         // Two sources of one job stand side by side.
         old.dedup();
         let mut room = limits::JOBS.saturating_sub(old.len());
         claims.retain(|job, claim| {
-            if !self.of(job).is_empty() {
+            if self.held.of(job).next().is_some() {
                 return true;
             }
             let fits = room > 0;
@@ -97,30 +99,25 @@ impl Catalog {
         for (job, claim) in claims {
             let Some(text) = claim.text else { continue };
             before.insert(job.clone(), revision(self, &job));
-            let at = self.find(&job, &claim.source);
-            let old = at.and_then(|at| self.held.get(at));
-            if old.is_none_or(|old| *old.text != *text) {
-                let (source, text) = (Source::clone(&claim.source), String::from(&*text));
-                changes.entries.push(Entry::Defined { job: job.clone(), source, text });
+            let source = Source::clone(&claim.source);
+            let old = self.held.find(&job, &source);
+            if old.is_none_or(|(_, old)| *old.text != *text) {
+                let (job, source, text) = (job.clone(), source.clone(), String::from(&*text));
+                changes.entries.push(Entry::Defined { job, source, text });
             }
             // Its old text goes, without being withdrawn.
-            if let Some(fate) = at.and_then(|at| fates.get_mut(at)) {
+            if let Some(fate) = old.and_then(|(at, _)| fates.get_mut(at)) {
                 *fate = Fate::Replaced;
             }
-            let revision = Revision::of(&text);
-            added.push(Held { job, source: claim.source, text, revision, standing: Standing::Valid });
+            added.push((job, source, text, Standing::Valid));
         }
         for (held, _) in self.held.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Gone) {
-            before.entry(held.job.clone()).or_insert_with(|| revision(self, &held.job));
-            let source = Source::clone(&held.source);
+            before.entry(held.job.clone()).or_insert_with(|| revision(self, held.job));
+            let source = Source::clone(held.source);
             changes.entries.push(Entry::Withdrawn { job: held.job.clone(), source });
         }
         if !before.is_empty() {
-            let mut fates = fates.into_iter();
-            self.held.retain(|_| fates.next() == Some(Fate::Stays));
-            self.held.append(&mut added);
-            self.held.sort_by(|a, b| a.key().cmp(&b.key()));
-            self.held.shrink_to_fit();
+            self.held.change(|at| fates.get(at) == Some(&Fate::Stays), added);
         }
         for (job, before) in before {
             let now = revision(self, &job);
@@ -171,7 +168,7 @@ struct Load<'c> {
 impl<'c> Load<'c> {
     fn new(catalog: &'c Catalog) -> Self {
         // What a file does not say again is gone; other sources are not asked here.
-        let fate = |held: &Held| match *held.source {
+        let fate = |held: Definition<'_>| match **held.source {
             Source::File(_) => Fate::Gone,
             Source::Agent | Source::Group(_) => Fate::Stays,
         };
@@ -181,9 +178,7 @@ impl<'c> Load<'c> {
 
     fn file(&mut self, file: JobsFile) {
         let JobsFile { name, text } = file;
-        let source = Source::File(name);
-        let known = self.catalog.held.iter().find(|held| *held.source == source);
-        let source = known.map_or_else(|| Arc::new(source), |held| Arc::clone(&held.source));
+        let source = Arc::new(Source::File(name));
         if let Err((line, error)) = self.text(&source, text) {
             self.rows.push(|| row(rows::origin(&source), line, None, &error));
             self.unread(&source);
@@ -221,7 +216,7 @@ impl<'c> Load<'c> {
     /// A file that says nothing: what it said last stays, and claims its jobs.
     fn unread(&mut self, source: &Arc<Source>) {
         for (held, fate) in self.catalog.held.iter().zip(&mut self.fates) {
-            if held.source != *source {
+            if held.source != source {
                 continue;
             }
             *fate = Fate::Stays;
@@ -248,8 +243,7 @@ impl<'c> Load<'c> {
             self.rows.push(|| refuse(line, &FieldError::new("", reason)));
             return;
         }
-        let at = self.catalog.find(&job, source);
-        let held = at.and_then(|at| self.catalog.held.get(at));
+        let (at, held) = self.catalog.held.find(&job, source).unzip();
         let judged = self.judge(held, jobs.section(name));
         let error_line =
             |error: &FieldError| jobs.section(name).map_or(line, |own| own.line_of(&error.field));
@@ -267,7 +261,7 @@ impl<'c> Load<'c> {
         if text.is_none() && !stands {
             return;
         }
-        if self.catalog.of(&job).is_empty() {
+        if self.catalog.held.of(&job).next().is_none() {
             // No more than could be in force, so that their texts are bounded.
             if self.new_jobs == limits::JOBS {
                 self.rows.push(|| refuse(line, &too_many()));
@@ -279,7 +273,11 @@ impl<'c> Load<'c> {
     }
 
     /// The text of a definition that is taken; `None`: the one that is held.
-    fn judge(&self, held: Option<&Held>, own: Option<Section<'_>>) -> Result<Option<Box<str>>, FieldError> {
+    fn judge(
+        &self,
+        held: Option<Definition<'_>>,
+        own: Option<Section<'_>>,
+    ) -> Result<Option<Box<str>>, FieldError> {
         let own = own.ok_or_else(|| FieldError::new("", "is not a table; write [job.NAME]"))?;
         let fields = own.fields()?;
         let text = rules::canonical(&fields)?;

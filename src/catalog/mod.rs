@@ -11,16 +11,16 @@
 //!
 //! Of a job only its canonical text is kept; whoever needs the parsed definition has it parsed anew.
 
+mod held;
 mod load;
 mod rows;
 mod rules;
 mod shown;
 
-use std::sync::Arc;
-
 use crate::job::{CronJob, JobName, RefusedRow, Revision, Source, text};
 use crate::schedule::{Calendar, ScheduleError};
 
+use held::{Definitions, Standing};
 pub use load::{Change, Changes};
 pub use rules::{AgentUser, Rules};
 
@@ -28,27 +28,8 @@ pub use rules::{AgentUser, Rules};
 #[derive(Debug)]
 pub struct Catalog {
     rules: Rules,
-    /// In order of job and source: of one job the first that is valid is in force.
-    held: Vec<Held>,
+    held: Definitions,
     refused: Vec<RefusedRow>,
-}
-
-/// The last valid definition that a source gave of a job.
-#[derive(Debug)]
-struct Held {
-    job: JobName,
-    source: Arc<Source>,
-    text: Box<str>,
-    revision: Revision,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Accepted.
-    Valid,
-    /// Accepted by another version or configuration, and not valid by these: kept, but not in force.
-    Void,
 }
 
 /// The definition of a job that counts.
@@ -66,31 +47,22 @@ impl Catalog {
     /// An empty one.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, held: Vec::new(), refused: Vec::new() }
+        Self { rules, held: Definitions::default(), refused: Vec::new() }
     }
 
     /// Takes back what the journal holds. A text that this version or configuration refuses is kept, reported and not
     /// in force. Whether users exist is not asked again: they may be served by what has not started yet.
     pub fn restore(&mut self, definitions: impl IntoIterator<Item = ((JobName, Source), String)>) {
-        let mut last: Option<Arc<Source>> = None;
-        let mut held: Vec<Held> = Vec::new();
+        let mut held = Vec::new();
         for ((job, source), text) in definitions {
-            // Jobs of one file share its name.
-            let shared = last.take().filter(|last| **last == source);
-            let known =
-                shared.or_else(|| held.iter().find(|held| *held.source == source).map(|h| h.source.clone()));
-            let source = known.unwrap_or_else(|| Arc::new(source));
-            last = Some(Arc::clone(&source));
             let standing = match self.rules.judge_again(&text) {
                 Ok(_) => Standing::Valid,
                 Err(_) => Standing::Void,
             };
-            let revision = Revision::of(&text);
-            held.push(Held { job, source, text: text.into_boxed_str(), revision, standing });
+            held.push((job, source, text, standing));
         }
-        held.sort_by(|a, b| a.key().cmp(&b.key()));
-        held.shrink_to_fit();
-        self.held = held;
+        self.held = Definitions::default();
+        self.held.change(|_| false, held);
         self.refused = Vec::new();
         self.report_void();
     }
@@ -98,7 +70,7 @@ impl Catalog {
     /// The definition that counts.
     #[must_use]
     pub fn in_force(&self, job: &JobName) -> Option<InForce<'_>> {
-        self.of(job).iter().find(|held| held.standing == Standing::Valid).map(Held::in_force)
+        self.held.of(job).find_map(held::Definition::in_force)
     }
 
     /// The definition that counts, parsed anew, with every value effective.
@@ -118,11 +90,11 @@ impl Catalog {
 
     /// The jobs in force, in byte order of their names.
     pub fn jobs(&self) -> impl Iterator<Item = (&JobName, InForce<'_>)> {
-        let valid = self.held.iter().filter(|held| held.standing == Standing::Valid);
         let mut last: Option<&JobName> = None;
-        valid.filter_map(move |held| {
-            let first = last.replace(&held.job) != Some(&held.job);
-            first.then(|| (&held.job, held.in_force()))
+        self.held.iter().filter_map(move |held| {
+            let in_force = held.in_force()?;
+            let first = last.replace(held.job) != Some(held.job);
+            first.then_some((held.job, in_force))
         })
     }
 
@@ -138,51 +110,18 @@ impl Catalog {
         self.refused.iter().find(|row| row.job.as_deref() == Some(job.as_str()))
     }
 
-    /// What every source holds of a job.
-    fn of(&self, job: &JobName) -> &[Held] {
-        let start = self.held.partition_point(|held| held.job < *job);
-        let of = self.held.get(start..).unwrap_or_default();
-        of.get(..of.partition_point(|held| held.job == *job)).unwrap_or_default()
-    }
-
-    /// Where the definition of a job by a source lies.
-    fn find(&self, job: &JobName, source: &Source) -> Option<usize> {
-        self.held.binary_search_by(|held| held.key().cmp(&(job, source))).ok()
-    }
-
     /// Reports what is kept without being valid, unless a row for it is there already.
     fn report_void(&mut self) {
         for held in self.held.iter().filter(|held| held.standing == Standing::Void) {
-            let origin = rows::origin(&held.source);
+            let origin = rows::origin(held.source);
             let there =
                 |row: &RefusedRow| row.origin == origin && row.job.as_deref() == Some(held.job.as_str());
             if self.refused.iter().any(there) {
                 continue;
             }
-            if let Err(error) = self.rules.judge_again(&held.text) {
+            if let Err(error) = self.rules.judge_again(held.text) {
                 self.refused.push(rows::row(origin, None, Some(held.job.as_str()), &error));
             }
         }
-    }
-}
-
-impl Held {
-    fn key(&self) -> (&JobName, &Source) {
-        (&self.job, &self.source)
-    }
-
-    fn in_force(&self) -> InForce<'_> {
-        InForce { source: &self.source, text: &self.text, revision: self.revision }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_of_a_job_is_small() {
-        // 1,024 of them are 96 KiB, beside the texts: see `limits::JOBS`.
-        assert!(size_of::<Held>() <= 96, "{}", size_of::<Held>());
     }
 }
