@@ -81,6 +81,16 @@ pub(super) fn push(out: &mut Vec<u8>, seed: u32, offset: u64, body: &Borrowed<'_
     Ok(())
 }
 
+/// Appends a frame of any bytes to a segment.
+#[cfg(test)]
+pub(super) fn push_raw(segment: &mut Vec<u8>, seed: u32, body: &[u8]) {
+    let len = u32::try_from(body.len()).unwrap();
+    let crc = checksum(seed, segment.len() as u64, len, body);
+    segment.extend(len.to_le_bytes());
+    segment.extend(crc.to_le_bytes());
+    segment.extend(body);
+}
+
 /// Appends to `out` the frames of one commit: one, or as many as the bound on a frame demands. Each entry is
 /// consistent alone, so a crash between two of them breaks nothing.
 pub(super) fn push_commit(

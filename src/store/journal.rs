@@ -78,8 +78,6 @@ pub struct Journal<D: Disk> {
     /// No compaction before the segment is this long: the last one failed.
     not_before: u64,
     reserve: Reserve,
-    /// Whether a compaction was tried since the disk is full.
-    squeezed: bool,
     counts: JournalStatus,
     _lock: D::Lock,
 }
@@ -121,7 +119,6 @@ impl<D: Disk> Journal<D> {
             notes: Vec::new(),
             not_before: 0,
             reserve: Reserve::Missing,
-            squeezed: false,
             counts: JournalStatus::default(),
             _lock: lock,
         };
@@ -157,10 +154,7 @@ impl<D: Disk> Journal<D> {
             Ok(()) => {
                 self.next_seq += committed.count;
                 self.counts.trouble = None;
-                self.squeezed = false;
-                if self.reserve != Reserve::Held && self.counts.frames.is_multiple_of(RESERVE_EVERY) {
-                    self.take_reserve();
-                }
+                self.regain();
                 Ok(committed)
             }
             Err(error) => {
@@ -289,7 +283,7 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// The disk is full: tries without outputs, on the reserve's space, and at last by a compaction.
+    /// The disk is full: tries without outputs, on the reserve's space.
     fn squeeze(
         &mut self,
         entries: &[Entry],
@@ -297,14 +291,26 @@ impl<D: Disk> Journal<D> {
         error: StoreError,
     ) -> Result<(), StoreError> {
         let lean = lean(entries);
-        if (self.release_reserve() || lean != entries) && self.append(&lean, durability).is_ok() {
-            return Ok(());
-        }
-        if self.is_sound() && (self.squeezed || !self.grown(0, |base| base)) {
+        if !self.release_reserve() && lean == entries {
             return Err(error);
         }
-        self.squeezed = true;
-        self.rewrite(&lean).map_err(|_| error)
+        match self.append(&lean, durability) {
+            Err(_) if !self.is_sound() => self.rewrite(&lean).map_err(|_| error),
+            result => result.map_err(|_| error),
+        }
+    }
+
+    /// After a commit: gets the reserve back. What was released has room for a compaction, where there is something
+    /// to gain; otherwise space has to come from elsewhere.
+    fn regain(&mut self) {
+        let gained = match self.reserve {
+            Reserve::Held => return,
+            Reserve::Spent if self.grown(0, |base| base) => self.compact().is_ok(),
+            Reserve::Spent | Reserve::Missing => false,
+        };
+        if gained || self.counts.frames.is_multiple_of(RESERVE_EVERY) {
+            self.take_reserve();
+        }
     }
 
     fn release_reserve(&mut self) -> bool {

@@ -135,3 +135,51 @@ impl Replayed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemDisk;
+    use super::super::disk::Disk;
+    use super::super::frame::{Borrowed, KeptFact, push_raw};
+    use super::*;
+    use crate::job::{Clock, DeviceEvent, EventKind, Id128, WallTime};
+
+    /// What passes the checksum is not trusted either: an older or newer agent may have written anything.
+    #[test]
+    fn changed_bodies_behind_good_checksums_never_panic() {
+        let fact = |seq: u8| {
+            let kind = EventKind::Dropped { from: 1, to: 2, count: 3, why: "disk".to_owned() };
+            let at = WallTime::from_secs(i64::from(seq));
+            Entry::Event(DeviceEvent { at, clock: Clock::Synced, kind })
+        };
+        let facts = [fact(1), fact(2), Entry::Booted { boot: Id128([3; 16]) }];
+        let kept = [1, 2].map(|seq| KeptFact { seq: u64::from(seq), last: true, fact: fact(seq) });
+        let bodies: [Borrowed<'_>; 4] = [
+            Body::Commit { first: u64::MAX - 1, entries: &facts },
+            Body::Image(&facts),
+            Body::Kept(&kept),
+            Body::Base { newest: Some(WallTime::from_secs(1)), last_run: 7 },
+        ];
+        let header = Header { number: 1, epoch: Id128([1; 16]), next_seq: u64::MAX, acked_through: 0 };
+        let mut segment = header.encode();
+        for body in &bodies {
+            let good = postcard::to_stdvec(body).unwrap();
+            for at in 0..good.len() {
+                for value in [0, 1, 0x7f, 0x80, 0xff, good[at] ^ 1, good[at] << 1] {
+                    let mut body = good.clone();
+                    body[at] = value;
+                    push_raw(&mut segment, header.seed(), &body);
+                    push_raw(&mut segment, header.seed(), &body[..at]);
+                }
+            }
+        }
+        let disk = MemDisk::new();
+        let file = disk.create("journal-1").unwrap();
+        file.append(&segment).unwrap();
+        let mut facts = 0;
+        let end = segment.len() as u64;
+        let replayed = replay(&file, &header, end, Unreadable::Fail, |_, _| facts += 1).unwrap();
+        assert_eq!(replayed.next_seq, u64::MAX);
+        assert!(facts > 500 && replayed.gaps.len() == GAPS, "{facts} {}", replayed.gaps.len());
+    }
+}

@@ -155,6 +155,18 @@ fn a_newer_journal_is_set_aside_untouched_and_reported_until_that_is_committed()
 }
 
 #[test]
+fn a_newer_journal_below_ours_was_reported_by_ours() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    journal.commit(&[event(1)], Durability::Synced).unwrap();
+    drop(journal);
+    disk.put("journal-0", b"leafcron\x02\0\0\0");
+    let (state, recovered) = reopened(&disk);
+    assert_eq!((state.next_seq, recovered.notes), (2, vec![]));
+    assert_eq!(disk.names(), ["journal-1", "newer-0", "reserve"]);
+}
+
+#[test]
 fn a_foreign_file_is_set_aside_and_what_lies_below_it_is_used() {
     let disk = MemDisk::new();
     let (mut journal, _) = open(&disk);
