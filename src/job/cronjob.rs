@@ -148,11 +148,13 @@ impl CronJob {
         let merged = merge(own, defaults);
         let mut fields = Fields::new(&merged);
         let minutes = |n: u64| Duration::from_secs(60 * n);
+        let schedule = fields.optional("schedule", schedule)?;
+        let action = action(&mut fields)?;
         let job = Self {
-            schedule: fields.required("schedule", schedule)?,
+            schedule: schedule.clone().unwrap_or_default(),
             time_zone: fields.optional("time_zone", |v| Fields::text(v).map(str::to_owned))?,
             splay: fields.or("splay", Duration::ZERO, duration)?,
-            action: action(&mut fields)?,
+            action: action.clone().unwrap_or(Action::Argv(Vec::new())),
             user: fields.optional("user", Fields::command)?,
             working_dir: fields.optional("working_dir", Fields::absolute_path)?,
             env: fields.or("env", BTreeMap::new(), env)?,
@@ -179,7 +181,12 @@ impl CronJob {
         fields.not_yet("limits")?;
         fields.not_yet("on_failure")?;
         fields.finish()?;
-        Ok(job)
+        // Last: a mistyped name explains what is missing.
+        match (schedule, action) {
+            (Some(_), Some(_)) => Ok(job),
+            (None, _) => Err(FieldError::new("schedule", "is required")),
+            (_, None) => Err(FieldError::new("command", "is required (or `args`, a list with no shell)")),
+        }
     }
 }
 
@@ -265,7 +272,7 @@ fn schedule(value: &Value) -> Result<String, String> {
     Ok(line.to_owned())
 }
 
-fn action(fields: &mut Fields<'_>) -> Result<Action, FieldError> {
+fn action(fields: &mut Fields<'_>) -> Result<Option<Action>, FieldError> {
     let command = fields.optional("command", Fields::command)?;
     let args = fields.optional("args", |value| {
         let list = value.as_array().ok_or_else(|| format!("{value} is not a list of texts"))?;
@@ -282,9 +289,9 @@ fn action(fields: &mut Fields<'_>) -> Result<Action, FieldError> {
         Ok(args)
     })?;
     match (command, args) {
-        (Some(command), None) => Ok(Action::Shell(command)),
-        (None, Some(args)) => Ok(Action::Argv(args)),
-        (None, None) => Err(FieldError::new("command", "is required (or `args`, a list with no shell)")),
+        (Some(command), None) => Ok(Some(Action::Shell(command))),
+        (None, Some(args)) => Ok(Some(Action::Argv(args))),
+        (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(FieldError::new("args", "is given beside `command`; give one of them")),
     }
 }
@@ -385,6 +392,7 @@ mod tests {
         for (text, field) in [
             (r#"{"command":"true"}"#, "schedule"),
             (r#"{"schedule":"@daily"}"#, "command"),
+            (r#"{"shedule":"@daily","command":"true"}"#, "shedule"),
             (r#"{"schedule":"@daily","command":"a","args":["b"]}"#, "args"),
             (r#"{"schedule":"@daily","command":"a","colour":1}"#, "colour"),
             (r#"{"schedule":"@daily","command":" "}"#, "command"),

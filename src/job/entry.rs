@@ -310,9 +310,14 @@ impl Image {
             }
             Entry::Missed(missed) => {
                 self.advance_to(&missed.job, missed.era, missed.to);
-                let ranges = self.missed.entry(missed.job.clone()).or_default();
+                let mut ranges = self.missed.remove(&missed.job).unwrap_or_default();
                 ranges.retain(|range| range.to != missed.to);
-                ranges.push(missed.clone());
+                if missed.after < missed.to {
+                    ranges.push(missed.clone());
+                }
+                if !ranges.is_empty() {
+                    self.missed.insert(missed.job.clone(), ranges);
+                }
             }
             Entry::Intent(intent) => {
                 self.advance(&intent.key);
