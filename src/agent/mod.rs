@@ -67,6 +67,8 @@ enum Happening {
         reply: Sender<Reply>,
     },
     Written(Written),
+    /// What the journal found wrong with itself.
+    Noted(Vec<EventKind>),
     /// A runner is dead.
     RunOver {
         run: RunId,
@@ -183,6 +185,8 @@ impl Agent {
                 self.take(happening);
             }
         }
+        // The writer must not wait for a loop that reads no more.
+        self.inbox.close();
         self.writer.finish();
     }
 
@@ -224,6 +228,7 @@ impl Agent {
             Happening::Signal(signal) => self.signal(signal),
             Happening::Asked { request, uid, reply } => self.asked(request, uid, reply),
             Happening::Written(written) => self.written(written),
+            Happening::Noted(notes) => notes.into_iter().for_each(|kind| self.note(kind)),
             Happening::RunOver { run } => self.run_over(run),
             Happening::Readings(readings) => self.step(Event::Readings(readings)),
         }

@@ -84,6 +84,14 @@ fn write_all(
         if inbox.send_blocking(Happening::Written(Written { entries: batch.entries, outcome })).is_err() {
             return;
         }
+        // Once the turn is answered there is time for housekeeping.
+        if let Err(error) = journal.tidy() {
+            log::warn!("the journal could not be compacted: {}", chain(&error));
+        }
+        let notes = journal.take_notes();
+        if !notes.is_empty() && inbox.send_blocking(Happening::Noted(notes)).is_err() {
+            return;
+        }
     }
 }
 

@@ -405,8 +405,8 @@ impl Image {
     }
 
     /// The image as entries: what compaction writes at the head of a fresh segment, beside the records it keeps.
-    /// `last` is not among them; it comes back with the records. Nor are `newest` and `last_run`, where no entry says
-    /// them. The order matters: what moves `done_through` comes before the entries that set it.
+    /// `last` is not among them; it comes back with the records. Nor are `newest`, `last_run` and
+    /// `commands`, where no entry says them. The order matters: what moves `done_through` comes before the entries that set it.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let definitions = self.definitions.iter().map(|((job, source), text)| Entry::Defined {
             job: job.clone(),

@@ -216,7 +216,8 @@ impl<'a, F: DiskFile> Writer<'a, F> {
         if !chunk.items.is_empty() {
             self.push(&Body::Kept(&chunk.items))?;
         }
-        self.push(&Body::Base { newest: old.image.newest, last_run: old.image.last_run })?;
+        let Image { newest, last_run, commands, .. } = &old.image;
+        self.push(&Body::Base { newest: *newest, last_run: *last_run, commands: commands.clone() })?;
         Ok(old.gaps)
     }
 

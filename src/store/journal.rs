@@ -164,15 +164,16 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Compacts if that is due: a quarter of the bound, and twice what the last compaction left. Takes as long as
-    /// reading the segment and writing what is kept, so call it when a turn has been answered. A commit does it
-    /// itself only at half of the bound. Tells whether it did.
+    /// Compacts if that is due: since the last time the segment has grown by as much as that left, and by a 32nd of
+    /// the bound. So compaction writes no more than commits do, and a start reads little that is old. It takes as
+    /// long as reading the segment and writing what is kept, so call it when a turn has been answered. A commit does
+    /// it itself only at half of the bound. Tells whether it did.
     ///
     /// # Errors
     /// Those of the disk; the journal goes on as it was.
     pub fn tidy(&mut self) -> Result<bool, StoreError> {
         let bound = self.disk_bytes();
-        if !self.grown(bound / 4, |base| base.max(bound / 16)) {
+        if !self.grown(0, |base| base.max(bound / 32)) {
             return Ok(false);
         }
         self.compact()?;

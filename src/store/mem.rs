@@ -5,11 +5,13 @@
 //! It is as unkind as POSIX allows: an append that fails may have written half; a failed sync loses for good what was
 //! written before it, although it can still be read until the power goes; a name that was not synced may be gone.
 
-use std::collections::BTreeMap;
+mod state;
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile, LockRefused};
+use state::{Change, Dice, NameChange, Node, State, Verdict, error, missing};
 
 /// What an operation does instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,41 +41,6 @@ pub enum Loss {
 #[derive(Clone, Debug, Default)]
 pub struct MemDisk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
-struct State {
-    nodes: Vec<Node>,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
-    name_changes: Vec<NameChange>,
-    ops: u64,
-    faults: BTreeMap<u64, Fault>,
-    fails_from: Option<u64>,
-    capacity: Option<u64>,
-    locked_by: Option<u32>,
-    off: bool,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    data: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-    allocated: u64,
-}
-
-#[derive(Debug)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Cut(usize),
-}
-
-#[derive(Debug)]
-enum NameChange {
-    Set(String, usize),
-    Rename(String, String),
-    Remove(String),
-}
-
 impl MemDisk {
     /// An empty disk without faults.
     #[must_use]
@@ -83,6 +50,13 @@ impl MemDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, state: &mut State, node: usize) -> MemFile {
+        if let Some(node) = state.nodes.get_mut(node) {
+            node.handles += 1;
+        }
+        MemFile { disk: self.clone(), node }
     }
 
     /// Operations so far.
@@ -131,7 +105,7 @@ impl MemDisk {
                 durable: data.clone(),
                 data,
                 allocated: node.allocated,
-                unsynced: Vec::new(),
+                ..Node::default()
             });
         }
         let mut names = state.durable_names.clone();
@@ -164,7 +138,8 @@ impl MemDisk {
         let mut state = self.state();
         let node = state.names.get(name).copied();
         if let Some(node) = node.and_then(|node| state.nodes.get_mut(node)) {
-            *node = Node { data: content.to_vec(), durable: content.to_vec(), ..Node::default() };
+            let (data, durable) = (content.to_vec(), content.to_vec());
+            *node = Node { data, durable, handles: node.handles, ..Node::default() };
         }
     }
 
@@ -175,182 +150,17 @@ impl MemDisk {
     }
 }
 
-/// What a fault makes of an operation.
-enum Verdict {
-    Go,
-    Fail,
-    Half,
-    PowerCut,
-}
-
-fn error() -> io::Error {
-    io::Error::other("injected fault")
-}
-
-fn missing(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("no file {name}"))
-}
-
-impl State {
-    /// Counts an operation and tells what becomes of it.
-    fn op(&mut self) -> io::Result<Verdict> {
-        if self.off {
-            return Err(error());
-        }
-        let op = self.ops;
-        self.ops += 1;
-        let fails = self.fails_from.is_some_and(|from| op >= from).then_some(Fault::Fail);
-        Ok(match self.faults.get(&op).copied().or(fails) {
-            None => Verdict::Go,
-            Some(Fault::Fail) => Verdict::Fail,
-            Some(Fault::Half) => Verdict::Half,
-            Some(Fault::PowerCut) => {
-                self.off = true;
-                Verdict::PowerCut
-            }
-        })
-    }
-
-    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
-        let verdict = self.op()?;
-        if !matches!(verdict, Verdict::Fail) {
-            change.apply(&mut self.names);
-            self.name_changes.push(change);
-        }
-        if matches!(verdict, Verdict::Go) { Ok(()) } else { Err(error()) }
-    }
-
-    /// Bytes that a file may still take.
-    fn space(&self, node: usize) -> usize {
-        let Some(capacity) = self.capacity else { return usize::MAX };
-        let size = |node: &Node| node.allocated.max(node.data.len() as u64);
-        let others: u64 = self
-            .names
-            .values()
-            .filter(|other| **other != node)
-            .filter_map(|n| self.nodes.get(*n))
-            .map(size)
-            .sum();
-        let len = self.nodes.get(node).map_or(0, |node| node.data.len());
-        usize::try_from(capacity.saturating_sub(others)).unwrap_or(usize::MAX).saturating_sub(len)
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Set(name, node) => {
-                names.insert(name.clone(), *node);
-            }
-            Self::Rename(from, to) => {
-                if let Some(node) = names.remove(from) {
-                    names.insert(to.clone(), node);
-                }
-            }
-            Self::Remove(name) => {
-                names.remove(name);
-            }
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, data: &mut Vec<u8>) {
-        match self {
-            Self::Write(at, bytes) => {
-                data.resize(data.len().max(at + bytes.len()), 0);
-                for (to, from) in data.iter_mut().skip(*at).zip(bytes) {
-                    *to = *from;
-                }
-            }
-            Self::Cut(len) => data.resize(*len, 0),
-        }
-    }
-}
-
-impl Node {
-    fn write(&mut self, bytes: &[u8]) {
-        let at = self.data.len();
-        self.data.extend(bytes);
-        self.unsynced.push(Change::Write(at, bytes.to_vec()));
-    }
-
-    fn after(&self, dice: &mut Dice) -> Vec<u8> {
-        let mut data = self.durable.clone();
-        for change in &self.unsynced {
-            match change {
-                Change::Write(at, bytes) => {
-                    let kept = dice.up_to(bytes.len());
-                    if kept > 0 {
-                        Change::Write(*at, bytes.iter().copied().take(kept).collect()).apply(&mut data);
-                    }
-                }
-                Change::Cut(_) if dice.up_to(1) == 0 => {}
-                Change::Cut(_) => change.apply(&mut data),
-            }
-        }
-        data
-    }
-}
-
-/// What a power cut spares: nothing, all, or what falls.
-enum Dice {
-    Never,
-    Always,
-    Seeded(u64),
-    /// How many more operations are whole; the next one is half done.
-    Counted(u64),
-}
-
-impl Dice {
-    fn of(loss: Loss) -> Self {
-        match loss {
-            Loss::All => Self::Never,
-            Loss::Nothing => Self::Always,
-            Loss::Prefix(count) => Self::Counted(count % 16),
-            Loss::Some(seed) => Self::Seeded(seed),
-        }
-    }
-
-    /// How many of `n`: often none or all.
-    fn up_to(&mut self, n: usize) -> usize {
-        match self {
-            Self::Never => 0,
-            Self::Always => n,
-            Self::Counted(left) => {
-                let some = if *left > 1 { n } else { n / 2 };
-                let kept = if *left == 0 { 0 } else { some };
-                *left = left.saturating_sub(1);
-                kept
-            }
-            Self::Seeded(state) => {
-                // SplitMix64.
-                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = *state;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^= z >> 31;
-                match z % 3 {
-                    0 => 0,
-                    1 => n,
-                    _ => usize::try_from((z >> 8) % (n as u64 + 1)).unwrap_or(n),
-                }
-            }
-        }
-    }
-}
-
 impl Disk for MemDisk {
     type File = MemFile;
     type Lock = MemLock;
 
     fn open(&self, name: &str) -> io::Result<MemFile> {
-        let state = self.state();
+        let mut state = self.state();
         if state.off {
             return Err(error());
         }
         let node = *state.names.get(name).ok_or_else(|| missing(name))?;
-        Ok(MemFile { disk: self.clone(), node })
+        Ok(self.handle(&mut state, node))
     }
 
     fn create(&self, name: &str) -> io::Result<MemFile> {
@@ -358,7 +168,7 @@ impl Disk for MemDisk {
         let node = state.nodes.len();
         state.nodes.push(Node::default());
         state.change_name(NameChange::Set(name.to_owned(), node))?;
-        Ok(MemFile { disk: self.clone(), node })
+        Ok(self.handle(&mut state, node))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -388,6 +198,7 @@ impl Disk for MemDisk {
         if matches!(verdict, Verdict::Go) {
             state.durable_names = state.names.clone();
             state.name_changes.clear();
+            state.sweep();
             return Ok(());
         }
         Err(error())
@@ -418,6 +229,14 @@ impl Drop for MemLock {
 pub struct MemFile {
     disk: MemDisk,
     node: usize,
+}
+
+impl Drop for MemFile {
+    fn drop(&mut self) {
+        if let Some(node) = self.disk.state().nodes.get_mut(self.node) {
+            node.handles = node.handles.saturating_sub(1);
+        }
+    }
 }
 
 impl MemFile {

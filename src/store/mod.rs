@@ -10,7 +10,7 @@
 //!   newer-4     set aside           0 Commit { first seq, entries }          what one turn became
 //!   reserve     256 KiB             1 Image [entries]             \
 //!                                   2 Kept [{ seq, last, fact }]   > of a compacted segment: its head
-//!                                   3 Base { newest, last_run }   /
+//!                                   3 Base { newest, last_run, commands } /
 //! ```
 //! The checksum starts from the header and the frame's offset and covers the length: a frame of another segment, or
 //! one that a job printed into its output, is no frame. Numbered facts (records and events) take consecutive numbers

@@ -126,9 +126,10 @@ impl Replayed {
                     visit(kept.seq, kept.fact);
                 }
             }
-            Body::Base { newest, last_run } => {
+            Body::Base { newest, last_run, commands } => {
                 self.image.newest = self.image.newest.max(newest);
                 self.image.last_run = self.image.last_run.max(last_run);
+                self.image.commands = commands;
                 self.next_seq = header.next_seq;
                 self.base = end;
             }
@@ -158,7 +159,11 @@ mod tests {
             Body::Commit { first: u64::MAX - 1, entries: &facts },
             Body::Image(&facts),
             Body::Kept(&kept),
-            Body::Base { newest: Some(WallTime::from_secs(1)), last_run: 7 },
+            Body::Base {
+                newest: Some(WallTime::from_secs(1)),
+                last_run: 7,
+                commands: vec!["c".parse().unwrap()],
+            },
         ];
         let header = Header { number: 1, epoch: Id128([1; 16]), next_seq: u64::MAX, acked_through: 0 };
         let mut segment = header.encode();

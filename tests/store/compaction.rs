@@ -193,6 +193,21 @@ fn damage_that_a_compaction_meets_is_set_aside_and_told() {
 }
 
 #[test]
+fn a_segment_that_is_gone_can_be_read_to_its_end_by_who_has_it_open() {
+    use leafcron::store::{Disk, DiskFile};
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    journal.commit(&[event(1)], Durability::Synced).unwrap();
+    let content = disk.content("journal-1").unwrap();
+    let file = disk.open("journal-1").unwrap();
+    journal.compact().unwrap();
+    journal.compact().unwrap();
+    let mut buffer = vec![0; content.len()];
+    assert_eq!(file.read_at(&mut buffer, 0).unwrap(), content.len());
+    assert_eq!(buffer, content);
+}
+
+#[test]
 fn history_is_read_while_another_thread_commits_and_compacts() {
     let disk = MemDisk::new();
     let (mut journal, _) = open_with(&disk, small(10));
