@@ -11,4 +11,13 @@
 //!        job                           WHAT: the words that all rooms share
 //! ```
 
+pub mod agent;
+pub mod catalog;
+pub mod config;
+pub mod control;
+pub mod gate;
 pub mod job;
+pub mod runtime;
+pub mod schedule;
+pub mod scheduler;
+pub mod store;

@@ -300,8 +300,9 @@ fn duration_or_none(value: &Value) -> Result<Option<Duration>, String> {
     }
 }
 
+/// Says what is wrong, never the value: it may be a secret, and refusals are shown to more people than values.
 fn env(value: &Value) -> Result<BTreeMap<String, String>, String> {
-    let map = value.as_object().ok_or_else(|| format!("{value} is not a table of texts"))?;
+    let map = value.as_object().ok_or_else(|| "is not a table of texts".to_owned())?;
     if map.len() > limits::ENV_VARS {
         return Err(format!("{} variables; at most {} are allowed", map.len(), limits::ENV_VARS));
     }
@@ -310,8 +311,9 @@ fn env(value: &Value) -> Result<BTreeMap<String, String>, String> {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(format!("{name:?} cannot name a variable"));
             }
-            let text = Fields::text(value).and_then(|text| no_nul(text).map(|()| text));
-            text.map(|text| (name.clone(), text.to_owned())).map_err(|reason| format!("{name}: {reason}"))
+            let text = value.as_str().ok_or_else(|| format!("{name}: is not text; write it in quotes"))?;
+            no_nul(text).map_err(|reason| format!("{name}: {reason}"))?;
+            Ok((name.clone(), text.to_owned()))
         })
         .collect()
 }

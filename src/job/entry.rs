@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::fire::{BootId, Fire, FireKey, RunId, Trigger};
+use super::fire::{BootId, CommandId, Fire, FireKey, RunId, Trigger};
+use super::limits;
 use super::name::{JobName, Name};
 use super::record::{DeviceEvent, Outcome, Reason, Record};
 use super::text::Revision;
@@ -122,6 +123,8 @@ pub struct Pending {
     pub since: BootTime,
     /// The boot of `since`.
     pub boot: BootId,
+    /// For a back-off: when it may start again, by the same clock; else equal to `since`.
+    pub not_before: BootTime,
     /// How its last attempt ended.
     pub last: Option<LastAttempt>,
     /// Whether its gate is passed over (`run --force`).
@@ -159,7 +162,7 @@ pub struct LastAttempt {
     pub started: Option<WallTime>,
 }
 
-/// Missed fires of one job that will run, in order: those of `(after, to]`.
+/// Missed fires of one job that will run, in order: those of `(after, to]`. `to` names the range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
     /// The job.
@@ -232,8 +235,8 @@ pub struct Image {
     pub progress: BTreeMap<JobName, Progress>,
     /// Fires that wait.
     pub pending: BTreeMap<FireKey, Pending>,
-    /// Missed fires that will run.
-    pub missed: BTreeMap<JobName, Missed>,
+    /// Missed fires that will run, by job, oldest first; the ranges do not meet.
+    pub missed: BTreeMap<JobName, Vec<Missed>>,
     /// Starts without an end.
     pub intents: BTreeMap<FireKey, OpenIntent>,
     /// Paused jobs, since when.
@@ -246,6 +249,8 @@ pub struct Image {
     pub newest: Option<WallTime>,
     /// The largest run id in use or used since the image began.
     pub last_run: u64,
+    /// The newest commands that were taken, oldest first, at most [`limits::COMMAND_IDS`].
+    pub commands: Vec<CommandId>,
 }
 
 /// A job's last final record, in short.
@@ -279,6 +284,7 @@ impl Image {
     /// Takes one entry into account. Total: an entry that makes no sense (a runner of an unknown intent) changes
     /// nothing, since the journal of an older or damaged agent may hold anything that parses.
     pub fn apply(&mut self, entry: &Entry) {
+        self.note_command(entry);
         match entry {
             Entry::Record(record) => self.apply_record(record),
             Entry::Event(event) => self.newest = self.newest.max(Some(event.at)),
@@ -304,7 +310,9 @@ impl Image {
             }
             Entry::Missed(missed) => {
                 self.advance_to(&missed.job, missed.era, missed.to);
-                self.missed.insert(missed.job.clone(), missed.clone());
+                let ranges = self.missed.entry(missed.job.clone()).or_default();
+                ranges.retain(|range| range.to != missed.to);
+                ranges.push(missed.clone());
             }
             Entry::Intent(intent) => {
                 self.advance(&intent.key);
@@ -324,6 +332,32 @@ impl Image {
             Entry::Resumed { job } => {
                 self.paused.remove(job);
             }
+        }
+    }
+
+    fn note_command(&mut self, entry: &Entry) {
+        let key = match entry {
+            Entry::Record(record) => &record.key,
+            Entry::Pending(pending) => &pending.key,
+            Entry::Intent(intent) => &intent.key,
+            Entry::Event(_)
+            | Entry::Defined { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::Began { .. }
+            | Entry::Forgotten { .. }
+            | Entry::Missed(_)
+            | Entry::Started(_)
+            | Entry::Booted { .. }
+            | Entry::Paused { .. }
+            | Entry::Resumed { .. } => return,
+        };
+        if let Fire::Manual { id } = &key.fire
+            && !self.commands.contains(id)
+        {
+            if self.commands.len() >= limits::COMMAND_IDS {
+                self.commands.remove(0);
+            }
+            self.commands.push(id.clone());
         }
     }
 
@@ -354,16 +388,20 @@ impl Image {
         } else if era == progress.era {
             progress.done_through = progress.done_through.max(to);
         }
-        if let Some(missed) = self.missed.get_mut(job).filter(|missed| missed.era == era && to <= missed.to) {
-            missed.after = missed.after.max(to);
-            if missed.after >= missed.to {
+        if let Some(ranges) = self.missed.get_mut(job) {
+            for range in ranges.iter_mut().filter(|range| range.era == era && to <= range.to) {
+                range.after = range.after.max(to);
+            }
+            ranges.retain(|range| range.after < range.to);
+            if ranges.is_empty() {
                 self.missed.remove(job);
             }
         }
     }
 
     /// The image as entries: what compaction writes at the head of a fresh segment, beside the records it keeps.
-    /// `last` is not among them; it comes back with the records.
+    /// `last` is not among them; it comes back with the records. Nor are `newest` and `last_run`, where no entry says
+    /// them. The order matters: what moves `done_through` comes before the entries that set it.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let definitions = self.definitions.iter().map(|((job, source), text)| Entry::Defined {
             job: job.clone(),
@@ -375,7 +413,7 @@ impl Image {
             era: progress.era,
             at: progress.done_through,
         });
-        let missed = self.missed.values().cloned().map(Entry::Missed);
+        let missed = self.missed.values().flatten().cloned().map(Entry::Missed);
         let pending = self.pending.values().cloned().map(Entry::Pending);
         let intents = self.intents.values().flat_map(|open| {
             let started = open.started.map(Entry::Started);
@@ -383,6 +421,61 @@ impl Image {
         });
         let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
         let boot = self.boot.map(|boot| Entry::Booted { boot });
-        definitions.chain(progress).chain(missed).chain(pending).chain(intents).chain(paused).chain(boot)
+        // A waiting fire of a forgotten job brings its progress back; this takes it away again.
+        let waiting = self.pending.keys().chain(self.intents.keys());
+        let forgotten = waiting
+            .filter(|key| !self.progress.contains_key(&key.job))
+            .map(|key| Entry::Forgotten { job: key.job.clone() });
+        let waiting = pending.chain(intents).chain(forgotten);
+        waiting.chain(missed).chain(progress).chain(definitions).chain(paused).chain(boot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Clock;
+
+    fn at(minute: i64) -> WallTime {
+        WallTime::from_secs(60 * minute)
+    }
+
+    fn scheduled(job: &str, due: i64) -> Entry {
+        Entry::Pending(Pending {
+            key: FireKey { job: job.parse().unwrap(), fire: Fire::Scheduled { era: 2, due: at(due) } },
+            due: at(due),
+            trigger: Trigger::Schedule,
+            stage: PendingStage::Queue,
+            attempt: 0,
+            since: BootTime::from_millis(0),
+            boot: BootId::default(),
+            not_before: BootTime::from_millis(0),
+            last: None,
+            force: false,
+        })
+    }
+
+    #[test]
+    fn an_images_own_entries_give_the_same_image() {
+        let job: JobName = "a".parse().unwrap();
+        let mut image = Image::default();
+        for entry in [
+            // Missed fires noted after a later one waits, progress set back, and a forgotten job that still waits.
+            scheduled("a", 20),
+            Entry::Missed(Missed { job: job.clone(), era: 2, after: at(10), to: at(30) }),
+            Entry::Began { job, era: 1, at: at(5) },
+            scheduled("b", 7),
+            Entry::Forgotten { job: "b".parse().unwrap() },
+            Entry::Event(DeviceEvent {
+                at: at(1),
+                clock: Clock::Synced,
+                kind: super::super::EventKind::Stopped,
+            }),
+        ] {
+            image.apply(&entry);
+        }
+        let mut again = Image { newest: image.newest, ..Image::default() };
+        image.entries().for_each(|entry| again.apply(&entry));
+        assert_eq!(again, image);
     }
 }

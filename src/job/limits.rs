@@ -50,3 +50,5 @@ pub const ENV_VARS: usize = 256;
 pub const ARGS: usize = 1_024;
 /// Paths of one job's `disk_available`.
 pub const DISK_PATHS: usize = 8;
+/// Command ids that are remembered, so that asking twice runs once.
+pub const COMMAND_IDS: usize = 256;

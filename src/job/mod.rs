@@ -3,6 +3,7 @@
 
 mod ask;
 mod cronjob;
+mod document;
 mod entry;
 mod fields;
 mod fire;
@@ -21,11 +22,13 @@ pub use ask::{
     Reply, Request, RunRow, Status,
 };
 pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Retry, Unrecorded, merge};
+pub use document::{Document, JobsFile, Section, SyntaxError};
 pub use entry::{
     Entry, Image, Intent, LastAttempt, LastRun, Missed, OpenIntent, Pending, PendingStage, Progress, Source,
     Started,
 };
 pub use fields::FieldError;
+pub(crate) use fields::Fields;
 pub use fire::{BootId, CommandId, Epoch, Fire, FireKey, Id128, RunId, Trigger};
 pub use json::{EventJson, KindJson, RecordJson};
 pub use name::{AgentName, JobName, NAME_BYTES, Name, NameError};

@@ -1,0 +1,179 @@
+//! The one place that answers a [`Request`]. What only reads is answered at once from what is in memory; what changes
+//! something goes through the core and is answered when it is durable.
+
+use smol::channel::Sender;
+
+use crate::job::{
+    CommandId, JobName, JobRow, JobShown, JournalStatus, RecordJson, Refusal, RefusalKind, Reply, Request,
+    Source, Status,
+};
+use crate::scheduler::{Act, AskId, Event, Force};
+use crate::store::{self, RealDisk};
+
+use super::acts::chain;
+use super::{Agent, send};
+
+impl Agent {
+    /// A request has come in; `reply` is dropped when nothing more will be said.
+    pub(super) fn asked(&mut self, request: Request, uid: u32, reply: Sender<Reply>) {
+        match request {
+            Request::List {} => {
+                send(&reply, Reply::Jobs(self.catalog.jobs().map(|(job, _)| self.row(job)).collect()))
+            }
+            Request::Show { job } => send(&reply, self.show(&job)),
+            Request::Status {} => send(&reply, Reply::Status(Box::new(self.status()))),
+            Request::History { job, limit } => self.history(job, limit, reply),
+            Request::Reload {} => {
+                // Answered once what was accepted is durable.
+                let reloaded = Reply::Reloaded(self.reload());
+                let ask = self.ask(reply);
+                self.turn.acts.push(Act::Answer { ask, reply: reloaded });
+            }
+            Request::Run { job, id, force, wait } => self.run(job, id, force, wait, reply),
+            Request::Stop { job } => {
+                let ask = self.ask(reply);
+                self.step(Event::Stop { job, by: format!("uid {uid}"), ask });
+            }
+            Request::Pause { job } => {
+                let ask = self.ask(reply);
+                self.step(Event::Pause { job, ask });
+            }
+            Request::Resume { job } => {
+                let ask = self.ask(reply);
+                self.step(Event::Resume { job, ask });
+            }
+        }
+    }
+
+    fn ask(&mut self, reply: Sender<Reply>) -> AskId {
+        self.last_ask += 1;
+        let ask = AskId(self.last_ask);
+        self.asks.insert(ask, reply);
+        ask
+    }
+
+    fn run(&mut self, job: JobName, id: Option<CommandId>, force: bool, wait: bool, reply: Sender<Reply>) {
+        let id = id.or_else(|| self.fresh_command());
+        let Some(id) = id else {
+            return send(&reply, refused(RefusalKind::Conflict, "no id could be made for this command"));
+        };
+        if wait {
+            if self.waiters.contains_key(&id) {
+                return send(&reply, refused(RefusalKind::Busy, "somebody waits for this command already"));
+            }
+            self.waiters.retain(|_, waiter| !waiter.is_closed());
+            self.waiters.insert(id.clone(), reply.clone());
+        }
+        let ask = self.ask(reply);
+        let force = if force { Force::Yes } else { Force::No };
+        self.step(Event::Run { job, id: id.clone(), force, ask });
+        // Refused, or taken before and over: nobody must wait for a record that does not come.
+        if !self.core.is_going_on(&id) && !self.settles_in_this_turn(&id) {
+            self.waiters.remove(&id);
+        }
+    }
+
+    /// Whether the final record of a command is in the turn that collects.
+    fn settles_in_this_turn(&self, id: &CommandId) -> bool {
+        self.turn.entries.iter().any(|entry| match entry {
+            crate::job::Entry::Record(record) => {
+                matches!(&record.key.fire, crate::job::Fire::Manual { id: of } if of == id)
+            }
+            _ => false,
+        })
+    }
+
+    /// An id that no command of this journal has: boot time and a counter within this process.
+    fn fresh_command(&self) -> Option<CommandId> {
+        let now = self.now();
+        format!("{:x}-{:x}-{:x}", now.wall.millis(), now.boot.millis(), self.last_ask).parse().ok()
+    }
+
+    /// Reads the journal beside the loop.
+    fn history(&self, job: Option<JobName>, limit: usize, reply: Sender<Reply>) {
+        let (state_dir, epoch, agent) =
+            (self.config.state_dir.clone(), self.epoch, self.config.agent.clone());
+        let limit = limit.min(crate::job::limits::HISTORY_ROWS);
+        let read = smol::unblock(move || {
+            let disk = RealDisk::open(&state_dir).map_err(|error| chain(&error))?;
+            store::history(&disk, job.as_ref(), limit).map_err(|error| chain(&error))
+        });
+        let task = self.executor.spawn(async move {
+            let answer = match read.await {
+                Ok(records) => Reply::Records(
+                    records
+                        .into_iter()
+                        .map(|(seq, record)| RecordJson::new(seq, epoch, agent.clone(), record))
+                        .collect(),
+                ),
+                Err(why) => refused(RefusalKind::Disk, &format!("the journal could not be read: {why}")),
+            };
+            send(&reply, answer);
+        });
+        task.detach();
+    }
+
+    fn row(&self, job: &JobName) -> JobRow {
+        let view = self.core.view(job);
+        let in_force = self.catalog.in_force(job);
+        let cronjob = self.catalog.cronjob(job);
+        let calendar = cronjob.as_ref().and_then(|cronjob| self.catalog.calendar(cronjob).ok());
+        JobRow {
+            job: job.clone(),
+            source: in_force.map_or_else(String::new, |in_force| in_force.source.to_string()),
+            time_zone: calendar.map_or_else(String::new, |calendar| calendar.zone_name().to_owned()),
+            schedule: cronjob.map_or_else(String::new, |cronjob| cronjob.schedule),
+            enabled: view.is_some_and(|view| view.enabled),
+            paused: view.is_some_and(|view| view.paused),
+            next: view.and_then(|view| view.next),
+            last: view.and_then(|view| view.last),
+            running: view.map_or(0, |view| view.running),
+            waiting: view.map_or(0, |view| view.waiting),
+        }
+    }
+
+    fn show(&self, job: &JobName) -> Reply {
+        let Some(in_force) = self.catalog.in_force(job) else {
+            return refused(
+                RefusalKind::UnknownJob,
+                &format!("no job {job}; `leafcron list` names those in force"),
+            );
+        };
+        Reply::Job(Box::new(JobShown {
+            row: self.row(job),
+            revision: in_force.revision,
+            origin: match in_force.source {
+                Source::File(name) => self.config.jobs_dir.join(name).display().to_string(),
+                source @ (Source::Agent | Source::Group(_)) => source.to_string(),
+            },
+            fields: self.catalog.shown(job),
+            runs: self.core.runs(Some(job)),
+            pending: self.core.pending(Some(job), self.now()),
+            refused: self.catalog.refused_of(job).cloned(),
+        }))
+    }
+
+    fn status(&self) -> Status {
+        let now = self.now();
+        Status {
+            agent: self.config.agent.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: self.epoch,
+            pid: std::process::id(),
+            since: self.since,
+            now: now.wall,
+            clock: now.clock,
+            jobs: self.catalog.jobs().count(),
+            max_runs: self.config.max_runs,
+            running: self.core.runs(None),
+            waiting: self.core.pending(None, now),
+            refused: self.catalog.refused().to_vec(),
+            readings: self.core.readings().clone(),
+            journal: JournalStatus { unrecorded: self.turns.unrecorded, ..self.writer.status() },
+        }
+    }
+}
+
+fn refused(kind: RefusalKind, message: &str) -> Reply {
+    Reply::Refused(Refusal { kind, message: message.to_owned() })
+}

@@ -1,0 +1,241 @@
+//! The start: lock and journal, what it remembers, what became of runs meanwhile, the jobs directory, the socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use smol::channel::{Receiver, bounded};
+use smol::{LocalExecutor, Task, future};
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::control::{Connection, Listener};
+use crate::gate::Probe;
+use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent};
+use crate::runtime::{Found, Runtime, Since};
+use crate::scheduler::{Effects, Event, How, Plan, Scheduler, Settings};
+use crate::store::{Journal, Options, RealDisk, Recovered};
+
+use super::acts::chain;
+use super::clock::{self, Trust};
+use super::timer::Timer;
+use super::turns::Turns;
+use super::writer::Writer;
+use super::{Agent, AgentError, Happening, INBOX, What, doing, signals, start};
+
+impl Agent {
+    /// Everything up to the first turn; the agent then only has to live.
+    pub(super) fn begin(
+        config: Config,
+        executor: Rc<LocalExecutor<'static>>,
+    ) -> Result<(Self, Receiver<Happening>), AgentError> {
+        for warning in &config.warnings {
+            log::warn!("{warning}");
+        }
+        let trust = if config.trust_clock { Trust::Always } else { Trust::Ask };
+        let now = clock::now(trust);
+        let boot = clock::boot_id().map_err(|why| AgentError::new("learn which boot this is", why))?;
+        let (journal, recovered) = open_journal(&config)?;
+        let runtime =
+            Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
+        let listener = Listener::bind(&config.run_dir)
+            .map_err(|error| AgentError::new("open the control socket", error))?;
+        let rules =
+            super::rules(&config).map_err(|error| AgentError::new("learn the device's zone", error))?;
+        let mut catalog = Catalog::new(rules);
+        let Recovered { mut image, epoch, notes, .. } = recovered;
+        catalog.restore(core::mem::take(&mut image.definitions));
+        let mut turn = Effects::default();
+        let core = restore_core(&config, &catalog, &image, boot, now, &mut turn);
+
+        let (inbox, happenings) = bounded(INBOX);
+        let writer = Writer::start(journal, inbox.clone()).map_err(doing("start the journal's thread"))?;
+        let timer = Rc::new(Timer::new().map_err(doing("make a timer"))?);
+        let mut tasks = signals::watch(&executor, &inbox).map_err(doing("watch for signals"))?;
+        tasks.push(ring(&executor, &timer, &inbox));
+        tasks.push(listen(&executor, listener, &inbox));
+        let mut agent = Self {
+            trust,
+            core,
+            catalog,
+            runtime,
+            probe: Probe::default(),
+            writer,
+            turns: Turns::default(),
+            turn,
+            events: VecDeque::new(),
+            tracked: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            last_ask: 0,
+            waiters: BTreeMap::new(),
+            inbox,
+            executor,
+            timer,
+            epoch,
+            since: now.wall,
+            disk_again: None,
+            stopping: false,
+            config,
+            _tasks: tasks,
+        };
+        for note in notes {
+            agent.note(note);
+        }
+        agent.note(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        agent.find_runs(&image, boot)?;
+        let loaded = agent.reload();
+        if image.boot != Some(boot) {
+            agent.step(Event::Booted { boot });
+        }
+        log::info!(
+            "leafcrond {} on {}: {} jobs in force, {} refused",
+            env!("CARGO_PKG_VERSION"),
+            agent.config.agent,
+            loaded.accepted.len(),
+            loaded.rejected.len()
+        );
+        Ok((agent, happenings))
+    }
+
+    /// What became of the runs that were going on, and of those that nobody remembers.
+    fn find_runs(&mut self, image: &Image, boot: BootId) -> Result<(), AgentError> {
+        let existing = self.runtime.existing().map_err(|error| AgentError::new("look for runs", error))?;
+        if let Some(last) = existing.iter().max() {
+            self.core.skip_runs(*last);
+        }
+        for open in image.intents.values() {
+            self.find_run(open, boot);
+        }
+        for run in existing {
+            if image.intents.values().any(|open| open.intent.run == run) {
+                continue;
+            }
+            log::info!(
+                "run {run} is nobody's: a check that was broken off, or a run whose record is durable"
+            );
+            if let Err(error) = self.runtime.abandon(run) {
+                log::warn!("{}", chain(&error));
+            }
+        }
+        Ok(())
+    }
+
+    fn find_run(&mut self, open: &OpenIntent, boot: BootId) {
+        let run = open.intent.run;
+        let same_boot = open.intent.boot == boot;
+        let since = if same_boot { Since::ThisBoot } else { Since::EarlierBoot };
+        let found = self.runtime.inspect(run, open.started, since).unwrap_or_else(|error| {
+            log::error!("{}", chain(&error));
+            Found::Lost
+        });
+        let event = match found {
+            Found::Running(live) => {
+                let pid = live.started().pid;
+                log::info!("{}: run {run} is still going on", open.intent.key.job);
+                self.track(run, live, What::Job);
+                Event::Started { run, pid }
+            }
+            // A directory of another boot on a disk that survived it: its result counts all the same.
+            Found::NeverStarted if same_boot => Event::NeverStarted { run },
+            Found::NeverStarted => Event::Ended { run, end: start::without_result(How::PowerCut) },
+            Found::Lost if !same_boot => Event::Ended { run, end: start::without_result(How::PowerCut) },
+            found @ (Found::Ended(_) | Found::Lost) => match start::end(found) {
+                Some(end) => Event::Ended { run, end },
+                None => return,
+            },
+        };
+        self.step(event);
+    }
+}
+
+fn open_journal(config: &Config) -> Result<(Journal<RealDisk>, Recovered), AgentError> {
+    let what = || format!("open the state directory {}", config.state_dir.display());
+    let disk = RealDisk::open(&config.state_dir).map_err(|error| AgentError::new(what(), error))?;
+    let fresh_epoch = fresh_epoch().map_err(|error| AgentError::new("read random bits", error))?;
+    let options = Options { disk_bytes: config.disk, history: config.history, fresh_epoch };
+    Journal::open(disk, options).map_err(|error| AgentError::new(what(), error))
+}
+
+fn fresh_epoch() -> std::io::Result<Epoch> {
+    let mut bits = [0; 16];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bits)?;
+    Ok(crate::job::Id128(bits))
+}
+
+fn restore_core(
+    config: &Config,
+    catalog: &Catalog,
+    image: &Image,
+    boot: BootId,
+    now: Now,
+    turn: &mut Effects,
+) -> Scheduler {
+    let settings =
+        Settings { agent: config.agent.clone(), max_runs: config.max_runs, clock_wait: config.clock_wait };
+    let plans = catalog.jobs().filter_map(|(job, in_force)| {
+        let cronjob = catalog.cronjob(job)?;
+        // It was found valid a moment ago, zone and all.
+        let calendar = catalog.calendar(&cronjob).ok()?;
+        Some((job.clone(), Plan::new(&cronjob, calendar, in_force.revision)))
+    });
+    Scheduler::restore(settings, image, plans, boot, now, turn)
+}
+
+fn ring(
+    executor: &Rc<LocalExecutor<'static>>,
+    timer: &Rc<Timer>,
+    inbox: &smol::channel::Sender<Happening>,
+) -> Task<()> {
+    let (timer, inbox) = (Rc::clone(timer), inbox.clone());
+    executor.spawn(async move {
+        loop {
+            match timer.ring().await {
+                Ok(ring) => {
+                    if inbox.send(Happening::Rang(ring)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    log::error!("the timer is broken: {error}");
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn listen(
+    executor: &Rc<LocalExecutor<'static>>,
+    listener: Listener,
+    inbox: &smol::channel::Sender<Happening>,
+) -> Task<()> {
+    let (spawner, inbox) = (Rc::clone(executor), inbox.clone());
+    executor.spawn(async move {
+        loop {
+            let connection = listener.accept().await;
+            spawner.spawn(serve(connection, inbox.clone())).detach();
+        }
+    })
+}
+
+/// One client: its requests in order, each answered until nothing more will be said.
+async fn serve(mut connection: Connection, inbox: smol::channel::Sender<Happening>) {
+    let uid = connection.peer().uid;
+    while let Ok(Some(request)) = connection.request().await {
+        // An answer, and for `run` with `wait` a second one.
+        let (reply, replies) = bounded(2);
+        if inbox.send(Happening::Asked { request, uid, reply }).await.is_err() {
+            return;
+        }
+        loop {
+            let gone = async {
+                connection.gone().await;
+                None
+            };
+            let Some(reply) = future::or(async { replies.recv().await.ok() }, gone).await else { break };
+            if let Err(error) = connection.reply(&reply).await {
+                log::debug!("a client went away: {error}");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The one place that reads the clocks: CLOCK_REALTIME, CLOCK_BOOTTIME (clock_gettime(2)) and whether the first is
+//! synchronised (adjtimex(2), or the file that systemd-timesyncd(8) keeps).
+
+use std::path::Path;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::job::{BootId, BootTime, Clock, Now, WallTime};
+use crate::runtime;
+
+/// What systemd-timesyncd touches once it has synchronised.
+const TIMESYNCD_MARK: &str = "/run/systemd/timesync/synchronized";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What the wall clock is worth without asking the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Ask the kernel.
+    Ask,
+    /// The owner vouches for it (`trust_clock = true`).
+    Always,
+}
+
+/// Both hands, now.
+pub(super) fn now(trust: Trust) -> Now {
+    let wall = clock_gettime(ClockId::Realtime);
+    let boot = clock_gettime(ClockId::Boottime);
+    Now {
+        wall: WallTime::from_millis(millis(wall)),
+        boot: BootTime::from_millis(u64::try_from(millis(boot)).unwrap_or(0)),
+        clock: match trust {
+            Trust::Always => Clock::Synced,
+            Trust::Ask if runtime::clock_is_synchronised() || Path::new(TIMESYNCD_MARK).exists() => {
+                Clock::Synced
+            }
+            Trust::Ask => Clock::Unsynced,
+        },
+    }
+}
+
+/// The wall clock, for a line of a log.
+#[must_use]
+pub fn wall_clock() -> WallTime {
+    WallTime::from_millis(millis(clock_gettime(ClockId::Realtime)))
+}
+
+/// The id of this boot.
+///
+/// # Errors
+/// /proc is not mounted, or says nonsense.
+pub(super) fn boot_id() -> Result<BootId, String> {
+    let text = std::fs::read_to_string(BOOT_ID).map_err(|error| format!("read {BOOT_ID}: {error}"))?;
+    text.parse().map_err(|error| format!("read {BOOT_ID}: {error}"))
+}
+
+#[expect(clippy::useless_conversion, reason = "tv_sec and tv_nsec are narrower on 32-bit machines")]
+fn millis(at: Timespec) -> i64 {
+    i64::from(at.tv_sec).saturating_mul(1_000).saturating_add(i64::from(at.tv_nsec) / 1_000_000)
+}

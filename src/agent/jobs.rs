@@ -1,0 +1,72 @@
+//! The jobs directory, through the catalog, to the core: at the start and at each reload.
+
+use crate::catalog::{Change, Changes};
+use crate::config::JobsDir;
+use crate::job::{EventKind, RefusedRow, Reloaded};
+use crate::scheduler::{Event, Plan};
+
+use super::{Agent, turns};
+
+impl Agent {
+    /// Reads the jobs directory again and brings what changed in force.
+    pub(super) fn reload(&mut self) -> Reloaded {
+        let known = self.catalog.refused().to_vec();
+        let changes = match JobsDir::open(&self.config.jobs_dir) {
+            Ok(dir) => {
+                if dir.is_missing() {
+                    log::warn!("{}: no such directory: no jobs of its own", self.config.jobs_dir.display());
+                }
+                self.catalog.load_files(dir)
+            }
+            // Not trusted, or not readable: nothing is known, so all stays as it is.
+            Err(error) => {
+                self.catalog.load_failed(&self.config.jobs_dir.display().to_string(), error.reason())
+            }
+        };
+        self.note_refusals(&known, &changes.rejected);
+        self.bring_in_force(&changes);
+        Reloaded::from(changes)
+    }
+
+    /// Texts first, then what follows from them, in turns that fit a frame.
+    fn bring_in_force(&mut self, changes: &Changes) {
+        for entry in &changes.entries {
+            self.turn.entries.push(entry.clone());
+            self.cut_turn();
+        }
+        for Change { job, now } in &changes.changed {
+            let plan = now.and_then(|revision| {
+                let cronjob = self.catalog.cronjob(job)?;
+                Some(Plan::new(&cronjob, self.catalog.calendar(&cronjob).ok()?, revision))
+            });
+            let job = job.clone();
+            self.step(match plan {
+                Some(plan) => Event::Define { job, plan },
+                None => Event::Remove { job },
+            });
+            self.cut_turn();
+        }
+    }
+
+    /// A turn that is heavy enough is closed, and the next one begun.
+    fn cut_turn(&mut self) {
+        if turns::weight(&self.turn.entries) >= super::TURN_BYTES {
+            let now = self.now();
+            self.core.close(now, &mut self.turn);
+            self.turns.push(core::mem::take(&mut self.turn));
+        }
+    }
+
+    /// Tells of refusals that are new, in the log and in the journal.
+    fn note_refusals(&mut self, known: &[RefusedRow], rows: &[RefusedRow]) {
+        for row in rows.iter().filter(|row| !known.contains(row)) {
+            log::warn!("refused: {row}");
+            let job = row.job.as_ref().and_then(|job| job.parse().ok());
+            let reason = match &row.field {
+                Some(field) => format!("{field}: {}", row.reason),
+                None => row.reason.clone(),
+            };
+            self.note(EventKind::Refused { job, source: row.origin.clone(), reason });
+        }
+    }
+}

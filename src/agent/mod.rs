@@ -1,0 +1,318 @@
+//! The shell around the core: events in, effects out, and the one place that answers a [`Request`](crate::job::Request).
+//!
+//! ```text
+//!   timerfd ─┐                                                       ┌─▶ runtime: start, stop, clear
+//!   pidfds  ─┤                  step*, close      one fsync          ├─▶ gate: probe
+//!   socket  ─┼─▶ inbox ─▶ core ───────────▶ turn ─────────▶ acts ────┼─▶ answers
+//!   signals ─┤              ▲                     journal            └─▶ timer
+//!   writer  ─┘              └──────────── events of what acts came to ◀┘
+//! ```
+//! One loop (smol) and one thread (the journal's). Decides nothing about a fire: that is `scheduler`.
+
+mod acts;
+mod answer;
+mod begin;
+mod check;
+mod clock;
+mod jobs;
+mod rules;
+mod signals;
+mod start;
+mod stop_point;
+mod timer;
+mod turns;
+mod writer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+use smol::channel::{Receiver, Sender};
+use smol::{LocalExecutor, Task};
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::gate::Probe;
+use crate::job::{
+    BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Readings, RecordJson, Reply,
+    Request, RunId, WallTime,
+};
+use crate::runtime::{Live, Runtime};
+use crate::scheduler::{AskId, Effects, Event, Scheduler};
+
+pub use check::{Report, check};
+pub use clock::wall_clock;
+pub use rules::rules;
+
+use signals::Signal;
+use timer::{Ring, Timer};
+use turns::Turns;
+use writer::{Batch, Writer, Written};
+
+/// Events that may wait for the loop.
+const INBOX: usize = 256;
+/// A turn takes in no more once its entries weigh this, in bytes.
+const TURN_BYTES: usize = 128 * 1024;
+/// Before a disk that refused is asked again though nothing new is to be stored.
+const DISK_AGAIN: core::time::Duration = core::time::Duration::from_secs(10);
+
+/// Something that happened outside.
+enum Happening {
+    Rang(Ring),
+    Signal(Signal),
+    Asked {
+        request: Request,
+        uid: u32,
+        reply: Sender<Reply>,
+    },
+    Written(Written),
+    /// A runner is dead.
+    RunOver {
+        run: RunId,
+    },
+    Readings(Readings),
+}
+
+/// Why the agent could not start or go on.
+#[derive(Debug)]
+pub struct AgentError {
+    what: String,
+    source: Option<Box<dyn std::error::Error>>,
+}
+
+impl AgentError {
+    fn new(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { what: what.into(), source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for AgentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref()
+    }
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// It could not start: the state directory is another agent's, say. What goes wrong later is recorded and lived with.
+pub fn run(config: Config) -> Result<(), AgentError> {
+    let executor = Rc::new(LocalExecutor::new());
+    smol::block_on(executor.run(async {
+        let (mut agent, inbox) = Agent::begin(config, Rc::clone(&executor))?;
+        agent.live(&inbox).await;
+        Ok(())
+    }))
+}
+
+/// A runner that the loop waits for.
+struct Tracked {
+    live: Rc<Live>,
+    what: What,
+    /// Waits for its end; dropped with it.
+    _wait: Task<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Job,
+    Check,
+}
+
+struct Agent {
+    config: Config,
+    trust: clock::Trust,
+    core: Scheduler,
+    catalog: Catalog,
+    runtime: Runtime,
+    probe: Probe,
+    writer: Writer,
+    turns: Turns,
+    /// The turn that collects.
+    turn: Effects,
+    /// What acts came to, for the next turn.
+    events: VecDeque<Event>,
+    tracked: BTreeMap<RunId, Tracked>,
+    asks: BTreeMap<AskId, Sender<Reply>>,
+    last_ask: u64,
+    /// Those who wait for the end of a manual run.
+    waiters: BTreeMap<CommandId, Sender<Reply>>,
+    inbox: Sender<Happening>,
+    executor: Rc<LocalExecutor<'static>>,
+    timer: Rc<Timer>,
+    epoch: Epoch,
+    since: WallTime,
+    /// When a disk that refused is asked again.
+    disk_again: Option<BootTime>,
+    /// Told to stop: ends once all is committed.
+    stopping: bool,
+    _tasks: Vec<Task<()>>,
+}
+
+impl Agent {
+    fn now(&self) -> Now {
+        clock::now(self.trust)
+    }
+
+    /// The loop: collect what is ready, close the turn, commit, act, sleep.
+    async fn live(&mut self, inbox: &Receiver<Happening>) {
+        loop {
+            self.end_turn();
+            if self.stopping && (self.turns.is_empty() || self.disk_again.is_some()) {
+                break;
+            }
+            if self.events.is_empty() {
+                let Ok(happening) = inbox.recv().await else { break };
+                self.take(happening);
+            }
+            while let Some(event) = self.events.pop_front() {
+                self.step(event);
+            }
+            while turns::weight(&self.turn.entries) < TURN_BYTES
+                && let Ok(happening) = inbox.try_recv()
+            {
+                self.take(happening);
+            }
+        }
+        self.writer.finish();
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.now();
+        self.core.step(now, event, &mut self.turn);
+    }
+
+    /// Closes the turn, hands over what is to be committed, does what may be done, and sets the timer.
+    fn end_turn(&mut self) {
+        let now = self.now();
+        self.core.close(now, &mut self.turn);
+        self.turns.push(core::mem::take(&mut self.turn));
+        let acts = self.turns.free_acts();
+        self.act(acts);
+        self.submit(now);
+        let disk = self.disk_again.map(|at| now.wall_at(at));
+        let wake = [self.core.wake(now), disk].into_iter().flatten().min();
+        if let Err(error) = self.timer.arm(wake) {
+            log::error!("arm the timer: {error}");
+        }
+    }
+
+    fn submit(&mut self, now: Now) {
+        // A refusing disk is asked again when there is something new, or after a while.
+        let waits = self.disk_again.is_some_and(|at| now.boot < at);
+        if waits && self.turns.holds_only_refused() {
+            return;
+        }
+        let Some((entries, durability)) = self.turns.next_batch() else { return };
+        if let Err(Batch { entries, .. }) = self.writer.write(Batch { entries, durability }) {
+            self.written(Written { entries, outcome: Err("the journal's thread is gone".to_owned()) });
+        }
+    }
+
+    fn take(&mut self, happening: Happening) {
+        match happening {
+            Happening::Rang(Ring::Due | Ring::ClockSet) => {}
+            Happening::Signal(signal) => self.signal(signal),
+            Happening::Asked { request, uid, reply } => self.asked(request, uid, reply),
+            Happening::Written(written) => self.written(written),
+            Happening::RunOver { run } => self.run_over(run),
+            Happening::Readings(readings) => self.step(Event::Readings(readings)),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Stop => {
+                log::info!("stopping; running jobs go on");
+                self.note(EventKind::Stopped);
+                self.stopping = true;
+            }
+            Signal::Reload => {
+                let reloaded = self.reload();
+                log::info!(
+                    "reloaded: {} jobs in force, {} refused",
+                    reloaded.accepted.len(),
+                    reloaded.rejected.len()
+                );
+            }
+            Signal::Child => {
+                let keep: Vec<u32> =
+                    self.tracked.values().map(|tracked| tracked.live.started().pid).collect();
+                self.runtime.reap_orphans(&keep);
+            }
+        }
+    }
+
+    /// A batch came back from the writer.
+    fn written(&mut self, written: Written) {
+        match written.outcome {
+            Ok(first_seq) => {
+                if self.disk_again.take().is_some() {
+                    self.disk_takes_again();
+                }
+                self.answer_waiters(first_seq, &written.entries);
+                let acts = self.turns.committed();
+                self.act(acts);
+            }
+            Err(why) => {
+                if self.disk_again.is_none() {
+                    log::error!("the journal is not written: {why}");
+                }
+                self.disk_again = Some(self.now().boot.plus(DISK_AGAIN));
+                let leftover = self.turns.refused(written.entries, &why);
+                self.events.extend(leftover.events);
+                self.act(leftover.acts);
+            }
+        }
+    }
+
+    fn disk_takes_again(&mut self) {
+        log::warn!("the journal is written again; {} facts were given up", self.turns.unrecorded);
+        let count = core::mem::take(&mut self.turns.unrecorded);
+        if count > 0 {
+            let why = self.writer.status().trouble.unwrap_or_else(|| "the disk refused".to_owned());
+            self.note(EventKind::Unrecorded { count, why });
+        }
+    }
+
+    /// An event about the device, in this turn.
+    fn note(&mut self, kind: EventKind) {
+        let now = self.now();
+        self.turn.entries.push(Entry::Event(DeviceEvent { at: now.wall, clock: now.clock, kind }));
+    }
+
+    /// Whoever waits for a manual run hears of its final record once that is durable.
+    fn answer_waiters(&mut self, first_seq: u64, entries: &[Entry]) {
+        let numbered = entries.iter().filter(|entry| matches!(entry, Entry::Record(_) | Entry::Event(_)));
+        for (seq, entry) in (first_seq..).zip(numbered) {
+            let Entry::Record(record) = entry else { continue };
+            let Fire::Manual { id } = &record.key.fire else { continue };
+            if !record.last {
+                continue;
+            }
+            if let Some(waiter) = self.waiters.remove(id) {
+                let view = RecordJson::new(seq, self.epoch, self.config.agent.clone(), (**record).clone());
+                send(&waiter, Reply::Ran(Box::new(view)));
+            }
+        }
+    }
+}
+
+/// Answers somebody who may be gone by now.
+fn send(to: &Sender<Reply>, reply: Reply) {
+    if to.try_send(reply).is_err() {
+        log::debug!("nobody waits for this answer any more");
+    }
+}
+
+/// An I/O error of one step of the start.
+fn doing(what: &'static str) -> impl Fn(io::Error) -> AgentError {
+    move |error| AgentError::new(what, error)
+}

@@ -1,0 +1,25 @@
+//! What definitions are judged by on this device: its `[defaults]`, its zone, and whom the agent can start jobs as.
+
+use nix::unistd::{User, geteuid};
+
+use crate::catalog::{AgentUser, Rules};
+use crate::config::Config;
+use crate::schedule::{ScheduleError, Zone};
+
+/// The rules of this device.
+///
+/// # Errors
+/// The device's own zone cannot be loaded.
+pub fn rules(config: &Config) -> Result<Rules, ScheduleError> {
+    Ok(Rules { defaults: config.defaults.clone(), zone: Zone::device()?, user: agent_user() })
+}
+
+fn agent_user() -> AgentUser {
+    let uid = geteuid();
+    if uid.is_root() {
+        return AgentUser::Root { exists: |name| User::from_name(name).map_or(true, |user| user.is_some()) };
+    }
+    // A uid without a name can still run jobs as itself, by its number.
+    let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    AgentUser::Other { name }
+}

@@ -1,0 +1,100 @@
+//! From a definition to what a runner is told.
+
+use core::time::Duration;
+
+use crate::job::{Action, CronJob, JobName, RunId, Source, Trigger, WallTime, limits};
+use crate::runtime::{End, EnvFile, Found, How as Ended, RunResult, RunSpec};
+use crate::scheduler::{Ending, How, RunEnd, Start};
+
+/// What a `check` may print: nobody reads it.
+const CHECK_OUTPUT_BYTES: u32 = 0;
+
+/// One start of a job.
+pub(super) fn spec(start: &Start, cronjob: CronJob, source: &Source) -> RunSpec {
+    RunSpec {
+        run: start.run,
+        job: start.key.job.clone(),
+        action: cronjob.action,
+        user: cronjob.user,
+        working_dir: cronjob.working_dir,
+        env: cronjob.env.into_iter().collect(),
+        env_file: cronjob.env_file.map(|path| match source {
+            Source::File(_) => EnvFile::Local(path),
+            Source::Agent | Source::Group(_) => EnvFile::AsUser(path),
+        }),
+        time_zone: cronjob.time_zone,
+        umask: cronjob.umask,
+        timeout: cronjob.timeout,
+        stop_grace: cronjob.stop_grace,
+        output: cronjob.output,
+        due: start.due,
+        attempt: start.attempt,
+        trigger: start.trigger,
+    }
+}
+
+/// The `check` command of a job's gate, as the job's user.
+pub(super) fn check(run: RunId, job: &JobName, cronjob: CronJob, now: WallTime) -> Option<RunSpec> {
+    let command = cronjob.require.check?;
+    Some(RunSpec {
+        run,
+        job: job.clone(),
+        action: Action::Shell(command),
+        user: cronjob.user,
+        working_dir: cronjob.working_dir,
+        env: cronjob.env.into_iter().collect(),
+        env_file: None,
+        time_zone: cronjob.time_zone,
+        umask: cronjob.umask,
+        timeout: Some(limits::CHECK_TIMEOUT),
+        stop_grace: Some(Duration::from_secs(1)),
+        output: CHECK_OUTPUT_BYTES,
+        due: now,
+        attempt: 1,
+        trigger: Trigger::Schedule,
+    })
+}
+
+/// What the core is told of a run that was found over.
+pub(super) fn end(found: Found) -> Option<RunEnd> {
+    match found {
+        Found::Ended(result) => Some(ended(result)),
+        Found::Lost => Some(without_result(How::RunnerLost)),
+        Found::Running(_) | Found::NeverStarted => None,
+    }
+}
+
+/// An end of which nobody knows more.
+pub(super) fn without_result(how: How) -> RunEnd {
+    RunEnd { started: None, ended: None, how, output: None, usage: None }
+}
+
+/// Whether a check passed.
+pub(super) fn passed(found: &Found) -> bool {
+    matches!(found, Found::Ended(RunResult { end: End::Exited(0), .. }))
+}
+
+fn ended(result: RunResult) -> RunEnd {
+    let how = match result.end {
+        End::Exited(code) => How::Exited(code),
+        End::Signaled(signal) => How::Signaled(signal),
+        End::TimedOut(how) => How::TimedOut(ending(how)),
+        End::Stopped(how) => How::Stopped(ending(how)),
+        End::NotStarted { detail } => How::NotStarted { detail },
+    };
+    let never = matches!(how, How::NotStarted { .. });
+    RunEnd {
+        started: (!never).then_some(result.started),
+        ended: Some(result.ended),
+        how,
+        output: (!never).then_some(result.output),
+        usage: (!never).then_some(result.usage),
+    }
+}
+
+fn ending(how: Ended) -> Ending {
+    match how {
+        Ended::Exited(code) => Ending { exit_code: Some(code), signal: None },
+        Ended::Signaled(signal) => Ending { exit_code: None, signal: Some(signal) },
+    }
+}

@@ -1,0 +1,99 @@
+//! The thread that owns the journal: an fsync on an SD card can take seconds, and the loop must not wait for it. One
+//! batch is under way at a time; what the disk does not take comes back whole, to be carried into the next batch.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use smol::channel::{Receiver, Sender, bounded};
+
+use crate::job::{Entry, JournalStatus};
+use crate::store::{Durability, Journal, RealDisk};
+
+use super::Happening;
+
+/// Stack of the writer thread: it encodes one entry at a time.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// One turn's entries.
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) durability: Durability,
+}
+
+/// What became of a batch.
+pub(super) struct Written {
+    /// The entries, as they were handed in.
+    pub(super) entries: Vec<Entry>,
+    /// The number of the first record or event among them, or what the disk said.
+    pub(super) outcome: Result<u64, String>,
+}
+
+/// The loop's end of the writer.
+pub(super) struct Writer {
+    batches: Option<Sender<Batch>>,
+    thread: Option<thread::JoinHandle<()>>,
+    status: Arc<Mutex<JournalStatus>>,
+}
+
+impl Writer {
+    pub(super) fn start(journal: Journal<RealDisk>, inbox: Sender<Happening>) -> std::io::Result<Self> {
+        let (batches, received) = bounded(1);
+        let status = Arc::new(Mutex::new(journal.status()));
+        let shared = Arc::clone(&status);
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || write_all(journal, &received, &inbox, &shared))?;
+        Ok(Self { batches: Some(batches), thread: Some(thread), status })
+    }
+
+    /// Hands a batch over; the answer comes as [`Happening::Written`]. The loop keeps one batch under way, so there is
+    /// room.
+    pub(super) fn write(&self, batch: Batch) -> Result<(), Batch> {
+        match &self.batches {
+            Some(batches) => batches.try_send(batch).map_err(smol::channel::TrySendError::into_inner),
+            None => Err(batch),
+        }
+    }
+
+    pub(super) fn status(&self) -> JournalStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets what is under way end, and the thread with it.
+    pub(super) fn finish(&mut self) {
+        self.batches = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the journal's thread panicked");
+        }
+    }
+}
+
+fn write_all(
+    mut journal: Journal<RealDisk>,
+    batches: &Receiver<Batch>,
+    inbox: &Sender<Happening>,
+    status: &Mutex<JournalStatus>,
+) {
+    while let Ok(batch) = batches.recv_blocking() {
+        let committed = journal.commit(&batch.entries, batch.durability);
+        *status.lock().unwrap_or_else(PoisonError::into_inner) = journal.status();
+        let outcome = committed.map(|committed| committed.first_seq).map_err(|error| chain(&error));
+        if inbox.send_blocking(Happening::Written(Written { entries: batch.entries, outcome })).is_err() {
+            return;
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

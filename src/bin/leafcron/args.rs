@@ -1,0 +1,114 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use leafcron::job::{CommandId, JobName};
+
+/// Ask the leafcron agent of this device.
+#[derive(Debug, Parser)]
+#[command(
+    name = "leafcron",
+    version,
+    after_help = "Exit status: 0 done; 1 the answer is no (a rejection, a failed run); 2 it could not be asked (usage, \
+                  unreadable configuration, no agent)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Which agent is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// The agent's configuration [default: /etc/leafcron/leafcrond.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The agent's socket [default: control.sock in its run_dir]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Every job: its next fire, how it last ended, its state
+    List,
+    /// One job: every effective value and where it came from
+    Show {
+        /// The job
+        job: JobName,
+    },
+    /// How fires ended, the newest last
+    History {
+        /// Of this job only
+        job: Option<JobName>,
+        /// At most this many
+        #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// With what was kept of their output
+        #[arg(long)]
+        output: bool,
+    },
+    /// Start a job now
+    Run {
+        /// The job
+        job: JobName,
+        /// Wait for its end, print its output, exit as it did
+        #[arg(long)]
+        wait: bool,
+        /// Start even if its resource gate is shut
+        #[arg(long)]
+        force: bool,
+        /// An id of your own: asked twice under one id, it runs once
+        #[arg(long)]
+        id: Option<CommandId>,
+    },
+    /// Stop a job's runs, and the retry that waits
+    Stop {
+        /// The job
+        job: JobName,
+    },
+    /// Let nothing of a job fire until it is resumed
+    Pause {
+        /// The job
+        job: JobName,
+    },
+    /// Let a paused job fire again
+    Resume {
+        /// The job
+        job: JobName,
+    },
+    /// The agent: its clock, what runs, what waits and why, what is refused
+    Status,
+    /// When a schedule line or a job fires, in words and in instants
+    Explain(Explain),
+    /// Judge jobs files without an agent
+    Check {
+        /// Files, or directories of them [default: the configured jobs_dir]
+        #[arg(value_name = "FILE|DIR")]
+        paths: Vec<PathBuf>,
+    },
+    /// Have the agent read its jobs directory again
+    Reload,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A schedule line, in quotes ("0 3 * * *"), or the name of a job
+    #[arg(value_name = "LINE|JOB", required = true)]
+    pub(crate) words: Vec<String>,
+    /// In this zone, such as Europe/Berlin [default: the job's or the device's]
+    #[arg(long)]
+    pub(crate) zone: Option<String>,
+    /// Fires after this instant: 2026-03-29T00:00:00Z, or 2026-03-29 or 2026-03-29T02:30 in the zone [default: now]
+    #[arg(long, value_name = "T")]
+    pub(crate) from: Option<String>,
+    /// How many fires
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) count: u16,
+}

@@ -1,0 +1,159 @@
+//! `leafcron status`.
+
+use leafcron::job::units::format_size;
+use leafcron::job::{JournalStatus, PendingRow, Readings, RunRow, Status};
+
+use crate::here::{Here, long};
+use crate::table::{Table, safe};
+use crate::words;
+
+/// The page.
+pub(crate) fn render(status: &Status, here: &Here) -> String {
+    let mut lines = vec![
+        format!("agent    {}, leafcrond {}, pid {}", status.agent, status.version, status.pid),
+        format!("since    {} ({})", here.time(status.since), here.distance(status.since)),
+        format!("clock    {}, {}", words::word(status.clock), here.time(status.now)),
+        format!(
+            "jobs     {} in force; {} of {} slots taken, {} waiting, {} refused",
+            status.jobs,
+            status.running.len(),
+            status.max_runs,
+            status.waiting.len(),
+            status.refused.len()
+        ),
+    ];
+    lines.extend(readings(&status.readings).map(|text| format!("machine  {text}")));
+    lines.extend(journal(&status.journal));
+    let mut text = lines.iter().map(|line| safe(line) + "\n").collect::<String>();
+    text.push_str(&section("RUNNING", running(&status.running, here)));
+    text.push_str(&section("WAITING", waiting(&status.waiting, here)));
+    if !status.refused.is_empty() {
+        text.push_str("\nREFUSED (what was valid before stays in force)\n");
+        text.extend(status.refused.iter().map(|row| format!("  {}\n", safe(&row.to_string()))));
+    }
+    text
+}
+
+fn section(title: &str, table: Table) -> String {
+    if table.is_empty() { String::new() } else { format!("\n{title}\n{}", table.render("  ")) }
+}
+
+/// Runs going on.
+pub(crate) fn running(runs: &[RunRow], here: &Here) -> Table {
+    let mut table = Table::new(&["JOB", "DUE", "RUNNING FOR", "TRY", "TRIGGER", "PID", ""]);
+    for run in runs {
+        let remarks = [run.stopping.then_some("stopping"), run.overdue.then_some("overdue")];
+        table.row([
+            run.job.to_string(),
+            here.time(run.due),
+            long(here.now.since(run.started)),
+            run.attempt.to_string(),
+            words::word(run.trigger),
+            run.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            remarks.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table
+}
+
+/// Fires waiting to start, each with why.
+pub(crate) fn waiting(fires: &[PendingRow], here: &Here) -> Table {
+    let mut table = Table::new(&["JOB", "DUE", "WAITS FOR", "AT MOST UNTIL", "TRIGGER"]);
+    for fire in fires {
+        table.row([
+            fire.job.to_string(),
+            here.time(fire.due),
+            words::word(fire.stage),
+            fire.until.map_or_else(|| "-".to_owned(), |at| here.time(at)),
+            words::word(fire.trigger),
+        ]);
+        for reason in &fire.shut {
+            table.note(reason);
+        }
+    }
+    table
+}
+
+fn readings(readings: &Readings) -> Option<String> {
+    let mut parts = Vec::new();
+    parts.extend(readings.load_per_cpu.map(|load| format!("load per cpu {load:.2}")));
+    parts.extend(readings.memory_available.map(|bytes| format!("{} of memory available", size(bytes))));
+    for (path, free) in &readings.disk_available {
+        let free = free.map_or_else(|| "unreadable".to_owned(), size);
+        parts.push(format!("{path} {free} free"));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn journal(journal: &JournalStatus) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "journal  next record {}; {} in {} segment{}",
+            journal.next_seq,
+            size(journal.bytes),
+            journal.segments,
+            if journal.segments == 1 { "" } else { "s" }
+        ),
+        format!(
+            "         since its start: {} written in {} frames, {} syncs",
+            size(journal.written),
+            journal.frames,
+            journal.syncs
+        ),
+    ];
+    if journal.unrecorded > 0 {
+        lines.push(format!("         NOT RECORDED: {} facts that no disk took", journal.unrecorded));
+    }
+    lines.extend(journal.trouble.iter().map(|said| format!("         TROUBLE: {said}")));
+    lines
+}
+
+/// A size in the largest unit that leaves a number of at most four digits.
+fn size(bytes: u64) -> String {
+    let mut unit = 1;
+    while bytes / unit >= 10_000 && unit < 1 << 40 {
+        unit <<= 10;
+    }
+    format_size(bytes / unit * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn the_page_says_what_runs_what_waits_and_why_and_what_is_refused() {
+        let expected = "\
+agent    pi-01, leafcrond 0.1.0, pid 411
+since    2026-11-18 18:00:00 (3d 4h ago)
+clock    synced, 2026-11-21 22:00:00
+jobs     3 in force; 1 of 4 slots taken, 1 waiting, 1 refused
+machine  load per cpu 1.20, 100MiB of memory available, /var 1GiB free
+journal  next record 4712; 1269KiB in 2 segments
+         since its start: 12KiB written in 17 frames, 17 syncs
+
+RUNNING
+  JOB     DUE                  RUNNING FOR  TRY  TRIGGER  PID
+  backup  2026-11-21 21:58:00  1m 59s       1    manual   812  overdue
+
+WAITING
+  JOB     DUE                  WAITS FOR  AT MOST UNTIL        TRIGGER
+  backup  2026-11-21 21:59:00  gate       2026-11-21 22:09:00  schedule
+    load_per_cpu is 1.2, at most 0.7 is allowed
+
+REFUSED (what was valid before stays in force)
+  jobs.d/home.toml:3: job backup: timeout: \"5x\" is not a duration
+";
+        assert_eq!(render(&samples::status(), &samples::here()), expected);
+    }
+
+    #[test]
+    fn a_disk_that_refuses_is_not_overlooked() {
+        let mut status = samples::status();
+        status.journal.unrecorded = 3;
+        status.journal.trouble = Some("sync: I/O error".to_owned());
+        let text = render(&status, &samples::here());
+        assert!(text.contains("NOT RECORDED: 3") && text.contains("TROUBLE: sync: I/O error"), "{text}");
+    }
+}

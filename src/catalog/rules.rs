@@ -1,0 +1,91 @@
+//! What a definition must satisfy on this device, beyond its own form.
+
+use crate::job::{CronJob, FieldError, FieldMap, limits, text};
+use crate::schedule::{Calendar, Zone};
+
+/// What the device's configuration says about definitions.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Fields for every job that is silent on them.
+    pub defaults: FieldMap,
+    /// The device's zone.
+    pub zone: Zone,
+    /// As whom the agent can start jobs.
+    pub user: AgentUser,
+}
+
+/// As whom the agent can start jobs.
+#[derive(Clone, Debug)]
+pub enum AgentUser {
+    /// It is root: as anyone who exists.
+    Root {
+        /// Whether the system knows a user of this name; true also where it cannot be told.
+        exists: fn(&str) -> bool,
+    },
+    /// It is not: as itself only.
+    Other {
+        /// Its user's name.
+        name: String,
+    },
+}
+
+impl Rules {
+    /// Judges a definition that is new.
+    pub(super) fn judge(&self, own: &FieldMap) -> Result<CronJob, FieldError> {
+        let judged = self.judge_lasting(own).and_then(|job| match (&self.user, &job.user) {
+            (AgentUser::Root { exists }, Some(user)) if !exists(user) => {
+                Err(FieldError::new("user", format!("there is no user {user:?} on this device")))
+            }
+            (AgentUser::Root { .. } | AgentUser::Other { .. }, _) => Ok(job),
+        });
+        judged.map_err(|error| self.blame(own, error))
+    }
+
+    /// Judges a definition that was accepted once, by what cannot change behind the agent's back.
+    pub(super) fn judge_again(&self, canonical: &str) -> Result<CronJob, FieldError> {
+        let own = text::parse(canonical).map_err(|reason| FieldError::new("", reason))?;
+        self.judge_lasting(&own).map_err(|error| self.blame(&own, error))
+    }
+
+    fn judge_lasting(&self, own: &FieldMap) -> Result<CronJob, FieldError> {
+        let job = CronJob::parse(own, &self.defaults)?;
+        Calendar::new(&job.schedule, job.time_zone.as_deref(), &self.zone)?;
+        match (&self.user, &job.user) {
+            (AgentUser::Other { name }, Some(user)) if user != name => Err(FieldError::new(
+                "user",
+                format!(
+                    "{user:?} is not {name:?}, as whom this agent runs: only root can start jobs as others"
+                ),
+            )),
+            (AgentUser::Root { .. } | AgentUser::Other { .. }, _) => Ok(job),
+        }
+    }
+
+    /// Says so where the field that is refused is not the definition's own.
+    fn blame(&self, own: &FieldMap, error: FieldError) -> FieldError {
+        if !error.field.is_empty() && !given(own, &error.field) && given(&self.defaults, &error.field) {
+            FieldError::new(error.field, format!("{} (from the device's [defaults])", error.reason))
+        } else {
+            error
+        }
+    }
+}
+
+/// Whether `map` says something of the field at `path`, as `require.check`.
+fn given(map: &FieldMap, path: &str) -> bool {
+    let below = |(name, rest): (&str, &str)| {
+        map.get(name).is_some_and(|value| value.as_object().is_none_or(|table| given(table, rest)))
+    };
+    map.contains_key(path) || path.split_once('.').is_some_and(below)
+}
+
+/// The canonical text of a definition's fields.
+pub(super) fn canonical(fields: &FieldMap) -> Result<String, FieldError> {
+    let canonical = text::canonical(fields);
+    if canonical.len() > limits::DEFINITION_BYTES {
+        let most = limits::DEFINITION_BYTES;
+        let reason = format!("a definition of {} bytes; at most {most} are allowed", canonical.len());
+        return Err(FieldError::new("", reason));
+    }
+    Ok(canonical)
+}

@@ -1,0 +1,17 @@
+//! WHETHER: may a fire start on this machine, now?
+//!
+//! ```text
+//!   Require (of each job that waits) ──▶ Wanted ──▶ Probe ──▶ Readings
+//!            └───────────────────────── judge ◀─────────────────┘
+//!                                         └──▶ Pass | NeedsCheck | Shut(why)
+//! ```
+//! The pure half judges; the probe reads `/proc` and `/sys` below a root path. One set of readings serves every job of
+//! a turn. Nothing here runs a `check`: whoever does puts its answer into a copy of the readings and judges again.
+
+mod judge;
+mod probe;
+mod wanted;
+
+pub use judge::{Shortfall, Verdict, decided_by, judge};
+pub use probe::Probe;
+pub use wanted::Wanted;

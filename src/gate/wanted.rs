@@ -1,0 +1,67 @@
+//! Which readings a set of requirements needs, so that one look at the machine serves them all.
+
+use std::collections::BTreeSet;
+
+use crate::job::Require;
+
+/// The readings that are needed; the union of what has been added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub(super) load_per_cpu: bool,
+    pub(super) memory_available: bool,
+    pub(super) disk_available: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// Whether nothing has to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what `require` needs. Its `check` is a command, not a reading.
+    pub fn add(&mut self, require: &Require) {
+        self.load_per_cpu |= require.load_per_cpu.is_some();
+        self.memory_available |= require.memory_available.is_some();
+        for floor in &require.disk_available {
+            if !self.disk_available.contains(&floor.path) {
+                self.disk_available.insert(floor.path.clone());
+            }
+        }
+    }
+
+    /// Everything that needs no path: what `status` shows of the machine.
+    #[must_use]
+    pub fn machine() -> Self {
+        Self { load_per_cpu: true, memory_available: true, disk_available: BTreeSet::new() }
+    }
+}
+
+impl<'a> FromIterator<&'a Require> for Wanted {
+    fn from_iter<I: IntoIterator<Item = &'a Require>>(requires: I) -> Self {
+        let mut wanted = Self::default();
+        requires.into_iter().for_each(|require| wanted.add(require));
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::DiskFloor;
+
+    #[test]
+    fn it_is_the_union_and_each_path_is_there_once() {
+        let floor = |path: &str, at_least| DiskFloor { path: path.to_owned(), at_least };
+        let requires = [
+            Require { memory_available: Some(1), ..Require::default() },
+            Require { disk_available: vec![floor("/var", 1), floor("/", 2)], ..Require::default() },
+            Require { disk_available: vec![floor("/var", 9)], ..Require::default() },
+            Require { check: Some("true".to_owned()), ..Require::default() },
+        ];
+        let wanted: Wanted = requires.iter().collect();
+        assert!(wanted.memory_available && !wanted.load_per_cpu);
+        assert_eq!(wanted.disk_available.iter().map(String::as_str).collect::<Vec<_>>(), ["/", "/var"]);
+        assert!(requires[3..].iter().collect::<Wanted>().is_empty());
+    }
+}

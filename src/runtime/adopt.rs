@@ -1,0 +1,167 @@
+//! What became of a Run: after its runner's end, and after the agent's.
+//!
+//! | `result` | `go` | runner | found |
+//! |---|---|---|---|
+//! | there | – | – | `Ended` |
+//! | – | a runner's | alive | `Running` |
+//! | – | a runner's | dead | its tree is killed, then `Lost` |
+//! | – | the agent's | – | `NeverStarted` |
+//! | – | – | known and alive | `Running`: it is about to create `go` |
+//! | – | – | otherwise | the agent creates `go`: `NeverStarted`, or, if it comes too late, as above |
+//!
+//! Without a directory nothing was started, unless the journal knows a runner. In a later boot nothing is alive.
+
+use core::time::Duration;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use super::dir::{self, Claim, Go, RunDir, SPEC};
+use super::error::{Doing, RuntimeError};
+use super::live::{Live, Runtime};
+use super::proc::{self, Process};
+use super::result::RunResult;
+use super::spec::RunSpec;
+use super::tree::{self, Dead};
+use crate::job::{RunId, Started};
+
+/// Sweeps over what a dead runner left, at most: KILL works at once but for processes that hang in the kernel, and
+/// an agent cannot wait for those.
+const SWEEPS: u32 = 50;
+/// Between two of them, where one found something.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What became of a Run.
+#[derive(Debug)]
+pub enum Found {
+    /// Its runner lives.
+    Running(Live),
+    /// It is over, and this is how it ended.
+    Ended(RunResult),
+    /// Its command was never started, and never will be.
+    NeverStarted,
+    /// Its runner died without a result. Nothing of its tree is left.
+    Lost,
+}
+
+/// When the intent of a Run was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// In this boot.
+    ThisBoot,
+    /// In an earlier one: no process of it can be alive.
+    EarlierBoot,
+}
+
+impl Runtime {
+    /// Judges a Run by its directory and, where the journal knows it, its runner.
+    ///
+    /// # Errors
+    /// A directory that cannot be read: ask again later, trust nothing meanwhile.
+    pub fn inspect(&self, run: RunId, started: Option<Started>, since: Since) -> Result<Found, RuntimeError> {
+        let known = started.filter(|_| since == Since::ThisBoot);
+        let noted = || known.and_then(|it| Live::find(run, it.pid, it.start_ticks)).filter(alive);
+        let what = || format!("inspect run {run}");
+        let Some(dir) = RunDir::find(self.runs(), run).doing(what)? else {
+            return Ok(match (started, noted()) {
+                (None, _) => Found::NeverStarted,
+                (Some(_), Some(live)) => Found::Running(live),
+                (Some(it), None) => self.lost(since, Some((it.pid, it.start_ticks)), None),
+            });
+        };
+        if let Some(result) = result(&dir, run).doing(what)? {
+            return Ok(Found::Ended(result));
+        }
+        let mut go = dir.go().doing(what)?;
+        if go == Go::Open {
+            if let Some(live) = noted() {
+                return Ok(Found::Running(live));
+            }
+            if dir.claim("").doing(what)? == Claim::Won {
+                return Ok(Found::NeverStarted);
+            }
+            go = dir.go().doing(what)?;
+        }
+        let runner = match go {
+            Go::GivenUp | Go::Open => return Ok(Found::NeverStarted),
+            Go::Runner { pid, start_ticks } => Some((pid, start_ticks)),
+            Go::Unknown => known.map(|it| (it.pid, it.start_ticks)),
+        };
+        let living = runner.filter(|_| since == Since::ThisBoot);
+        if let Some(live) = living.and_then(|(pid, ticks)| Live::find(run, pid, ticks)).filter(alive) {
+            return Ok(Found::Running(live));
+        }
+        // It may have written its result after the first look and before its end.
+        if let Some(result) = result(&dir, run).doing(what)? {
+            return Ok(Found::Ended(result));
+        }
+        Ok(self.lost(since, runner, Some(&dir)))
+    }
+
+    fn lost(&self, since: Since, runner: Option<(u32, u64)>, dir: Option<&RunDir>) -> Found {
+        if since == Since::ThisBoot {
+            self.end_tree(runner, dir);
+        }
+        Found::Lost
+    }
+
+    /// Ends what a dead agent left of a Run that nobody remembers: its tree, its runner, its directory.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn abandon(&self, run: RunId) -> Result<(), RuntimeError> {
+        let what = || format!("abandon run {run}");
+        let Some(dir) = RunDir::find(self.runs(), run).doing(what)? else { return Ok(()) };
+        // Won: a runner that is still on its way will not start anything.
+        if dir.claim("").doing(what)? == Claim::Lost
+            && let Go::Runner { pid, start_ticks } = dir.go().doing(what)?
+        {
+            let root = Path::new(proc::ROOT);
+            if let Some(runner) = proc::process(root, pid).filter(|it| it.start_ticks == start_ticks) {
+                let tree = tree::descendants(&proc::all(root).doing(what)?, pid);
+                kill(&[runner]);
+                kill(&tree);
+            }
+            self.end_tree(Some((pid, start_ticks)), Some(&dir));
+        }
+        dir::clear(self.runs(), run).doing(what)
+    }
+
+    /// Kills what is left of a dead runner's tree, until nothing is.
+    fn end_tree(&self, runner: Option<(u32, u64)>, dir: Option<&RunDir>) {
+        let spec = dir.and_then(|dir| dir.read(SPEC).ok()).and_then(|bytes| RunSpec::decode(&bytes));
+        let marks: Vec<String> =
+            spec.iter().flat_map(super::env::facts).map(|(name, value)| format!("{name}={value}")).collect();
+        let dead = Dead { runner, marks: &marks, heir: std::process::id() };
+        let root = Path::new(proc::ROOT);
+        for _ in 0..SWEEPS {
+            let left = dead.left(root, &proc::all(root).unwrap_or_default());
+            kill(&left);
+            if left.iter().all(|it| it.zombie) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        log::error!("of a run whose runner died, processes are left that do not end by KILL");
+    }
+}
+
+fn kill(processes: &[Process]) {
+    for process in processes {
+        tree::signal(process, Signal::KILL);
+    }
+}
+
+/// A zombie's pidfd opens as well, but it will write no result.
+fn alive(live: &Live) -> bool {
+    proc::process(Path::new(proc::ROOT), live.started().pid).is_some_and(|it| !it.zombie)
+}
+
+fn result(dir: &RunDir, run: RunId) -> std::io::Result<Option<RunResult>> {
+    let Some(bytes) = dir.result()? else { return Ok(None) };
+    let result = RunResult::decode(&bytes);
+    if result.is_none() {
+        log::error!("the result of run {run} is damaged, or of another version: it counts as lost");
+    }
+    Ok(result)
+}

@@ -1,0 +1,68 @@
+//! HOW a Run runs: its directory, its runner, its tree of processes, its output; and how all that is found again.
+//!
+//! Owns the directory of runs and every process below it. Never decides whether anything runs, never touches the
+//! journal, never reads a definition: an agent hands over a [`RunSpec`] and is told a [`RunResult`].
+//!
+//! ```text
+//!   agent --spec--> runs/17/ --+                      +--> command and its tree (session of the runner)
+//!     |                        v                      |
+//!     +--run id--> nursery --fork--> runner 17 --go---+
+//!     |                                 | output, timeout, TERM CONT grace KILL, reap
+//!     +<---------- pidfd is ready ------+--result--> runs/17/
+//! ```
+//! [`Runtime::start`] answers when the runner exists; the agent polls [`Live`]'s pidfd, then asks
+//! [`Runtime::collect`]; when the record is durable, [`Runtime::clear`]. After a restart [`Runtime::existing`] and
+//! [`Runtime::inspect`] tell what became of each Run. The runner depends on nobody: an agent that is killed, replaced
+//! or absent for days finds the result where it was left.
+//!
+//! The seam for a second JobRuntime (a container, say) is this set of calls, `start inspect collect stop clear
+//! existing abandon`, with `RunSpec` in and `Found` out: processes, pidfds and `/proc` do not leak beyond `Live`,
+//! which need only be something to poll. Until there is a second one, there is no trait.
+//!
+//! Sources: `pidfd_open(2)`, `prctl(2)`, `setsid(2)`, `proc(5)`, `posix_spawn(3)`, `signalfd(2)`; cronie's
+//! `do_command.c`; s6-supervise.
+
+mod adopt;
+mod child;
+mod dir;
+mod env;
+mod error;
+mod launch;
+mod live;
+mod main;
+mod nursery;
+mod output;
+mod proc;
+mod result;
+mod runner;
+mod spec;
+mod supervise;
+mod sys;
+mod tree;
+mod user;
+
+pub use adopt::{Found, Since};
+pub use error::RuntimeError;
+pub use launch::Launch;
+pub use live::{Live, Runtime};
+pub use main::runner_main;
+pub use result::{End, How, RunResult};
+pub use spec::{EnvFile, RunSpec};
+pub use sys::clock_is_synchronised;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Nobody else reads what this room writes.
+const UMASK: rustix::fs::Mode = rustix::fs::Mode::RWXG.union(rustix::fs::Mode::RWXO);
+
+/// A version byte and postcard.
+fn stamp<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    // Plain data into a growing vector: postcard has no reason to refuse it.
+    postcard::to_extend(value, vec![version]).unwrap_or_default()
+}
+
+/// What [`stamp`] wrote, if it was this version and nothing is missing.
+fn unstamp<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Option<T> {
+    let (first, rest) = bytes.split_first()?;
+    (*first == version).then(|| postcard::from_bytes(rest).ok())?
+}

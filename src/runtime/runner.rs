@@ -1,0 +1,110 @@
+//! The runner: one small single-threaded process per Run, leader of its own session, which starts the command,
+//! outlives the agent if it must, and leaves `result` behind. It needs the directory of runs and a number, no more.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::SigSet;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::child::Prepared;
+use super::dir::{Claim, RunDir, SPEC};
+use super::error::{Doing, RuntimeError};
+use super::result::{End, RunResult};
+use super::spec::RunSpec;
+use super::supervise::{self, Bounds, Ended};
+use super::{proc, sys};
+use crate::job::{Output, RunId, Usage, WallTime};
+
+/// What every process of this room does once, before it starts or forks another.
+pub(super) fn settle() {
+    // First: a stop that comes early waits until somebody can answer it. It cannot fail with these arguments.
+    SigSet::all().thread_block().unwrap_or_default();
+    sys::default_signals();
+    sys::keep_from_children();
+    rustix::process::umask(super::UMASK);
+}
+
+/// Executes one Run from its directory, and returns when nothing of it is left.
+pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> {
+    let dir = RunDir::open(runs, run).doing(|| "open the run directory".to_owned())?;
+    let bytes = dir.read(SPEC).doing(|| "read spec".to_owned())?;
+    let spec = RunSpec::decode(&bytes)
+        .ok_or(io::ErrorKind::InvalidData)
+        .doing(|| "read spec: not of this version, or damaged".to_owned())?;
+    session().doing(|| "begin a session".to_owned())?;
+    let signals = supervise::signals().doing(|| "make a signalfd".to_owned())?;
+    let prepared = Prepared::of(&spec);
+    let own = proc::own().doing(|| "find own start time".to_owned())?;
+    // From here on the command counts as started, if this is won and the directory still has its name.
+    let claim = dir.claim(&proc::claim_text(&own)).doing(|| "create go".to_owned())?;
+    if claim == Claim::Lost || !dir.is_in(runs, run).doing(|| "look for the run directory".to_owned())? {
+        return Ok(());
+    }
+    let started = wall_clock();
+    let ended = prepared.and_then(|prepared| {
+        let (pipe, output) = io::pipe().map_err(|error| error.to_string())?;
+        let command = prepared.start(&output)?;
+        drop(output);
+        let bounds = Bounds { timeout: spec.timeout, stop_grace: spec.stop_grace, output: spec.output };
+        drop_stderr();
+        // A supervisor that cannot wait is no supervisor: it ends without a result, and the agent ends the tree.
+        Ok(supervise::supervise(command, bounds, &signals, pipe))
+    });
+    let (end, output, survivors) = match ended {
+        Ok(ended) => {
+            let Ended { end, output, survivors } = ended.doing(|| "wait for the command".to_owned())?;
+            (end, output.finish(), survivors)
+        }
+        Err(detail) => (End::NotStarted { detail }, Output::default(), 0),
+    };
+    let result = RunResult { started, ended: wall_clock(), end, output, usage: usage(), survivors };
+    leave(&dir, result).doing(|| "write result".to_owned())
+}
+
+fn session() -> io::Result<()> {
+    rustix::process::setsid()?;
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let name = std::ffi::CString::new(proc::RUNNER_NAME)?;
+    Ok(nix::sys::prctl::set_name(&name)?)
+}
+
+/// The agent's stderr is not held while the command runs: it may be a pipe whose reader waits for its end.
+fn drop_stderr() {
+    // Standard input is /dev/null, for reading and writing alike. Should it fail, stderr stays: no harm.
+    nix::unistd::dup2_stderr(io::stdin().as_fd()).unwrap_or_default();
+}
+
+/// Where there is no room, the output gives way: how it ended matters more.
+fn leave(dir: &RunDir, mut result: RunResult) -> io::Result<()> {
+    dir.finish(&result.encode()).or_else(|_| {
+        let lost = std::mem::take(&mut result.output);
+        result.output = Output { bytes: lost.bytes, dropped: lost.bytes, ..Output::default() };
+        // Its place is enough for a result without output; if it is gone already, so much the better.
+        dir.remove(SPEC).unwrap_or_default();
+        dir.finish(&result.encode())
+    })
+}
+
+/// CLOCK_REALTIME: a runner is an edge, no virtual clock reaches it.
+fn wall_clock() -> WallTime {
+    let now = clock_gettime(ClockId::Realtime);
+    WallTime::from_millis(now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000))
+}
+
+/// What all processes used that were waited for, by the runner or by one that it waited for.
+fn usage() -> Usage {
+    let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Usage::default() };
+    let micros = [used.user_time(), used.system_time()]
+        .map(|time| time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec()));
+    let cpu_ms = u64::try_from(micros.iter().sum::<i64>()).unwrap_or(0) / 1_000;
+    Usage { cpu_ms, max_rss_kib: u64::try_from(used.max_rss()).unwrap_or(0) }
+}
+
+/// Says on stderr what went wrong before a command was started.
+pub(super) fn complain(run: RunId, error: &RuntimeError) {
+    let text = format!("leafcrond runner {run}: {error}: {}\n", super::error::reason_of(error.io()));
+    // Nobody is left to be told when stderr fails.
+    io::stderr().write_all(text.as_bytes()).unwrap_or_default();
+}

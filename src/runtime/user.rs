@@ -1,0 +1,84 @@
+//! Whom a command runs as: looked up in the user database at each start, so that a changed group counts from the next
+//! Run on. Sources: `getpwnam_r(3)`, `getgrouplist(3)`, `setresuid(2)`.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
+
+use super::error::{reason, reason_of};
+
+/// The identity of a command.
+#[derive(Debug)]
+pub(super) struct Identity {
+    /// Login name, or the uid's digits where it has none.
+    pub(super) name: String,
+    /// Home directory.
+    pub(super) home: String,
+    /// What the child must become; `None`: it stays what the runner is.
+    pub(super) drop: Option<Ids>,
+}
+
+/// What the kernel knows of a user.
+#[derive(Clone, Debug)]
+pub(super) struct Ids {
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) groups: Vec<Gid>,
+}
+
+impl Identity {
+    /// The identity for a `user` field.
+    pub(super) fn of(user: Option<&str>) -> Result<Self, String> {
+        match user {
+            None => Ok(Self::own()),
+            Some(name) => Self::named(name),
+        }
+    }
+
+    fn own() -> Self {
+        let uid = geteuid();
+        let (name, home) = match User::from_uid(uid) {
+            Ok(Some(user)) => (user.name, user.dir.to_string_lossy().into_owned()),
+            // A container's uid without a name still runs its jobs.
+            Ok(None) | Err(_) => (uid.to_string(), "/".to_owned()),
+        };
+        Self { name, home, drop: None }
+    }
+
+    fn named(name: &str) -> Result<Self, String> {
+        let user = User::from_name(name)
+            .map_err(|errno| format!("user {name}: {}", reason(errno)))?
+            .ok_or_else(|| format!("user {name}: there is no such user"))?;
+        let home = user.dir.to_string_lossy().into_owned();
+        if !geteuid().is_root() {
+            if user.uid == geteuid() {
+                return Ok(Self { name: user.name, home, drop: None });
+            }
+            return Err(format!("user {name}: an agent that is not root runs jobs as its own user only"));
+        }
+        let login = CString::new(user.name.clone()).map_err(|_| format!("user {name}: a name with NUL"))?;
+        let groups = getgrouplist(&login, user.gid)
+            .map_err(|errno| format!("groups of user {name}: {}", reason(errno)))?;
+        Ok(Self { name: user.name, home, drop: Some(Ids { uid: user.uid, gid: user.gid, groups }) })
+    }
+
+    /// Opens a file with this identity's rights. The process is single-threaded, its real and saved ids stay root's,
+    /// so nobody but root can send it signals or look into it meanwhile.
+    pub(super) fn open(&self, open: impl FnOnce() -> std::io::Result<OwnedFd>) -> Result<OwnedFd, String> {
+        let Some(ids) = &self.drop else {
+            return open().map_err(|error| reason_of(&error));
+        };
+        let (gid, groups) = (getegid(), getgroups().map_err(reason)?);
+        setgroups(&ids.groups)
+            .and_then(|()| setegid(ids.gid))
+            .and_then(|()| seteuid(ids.uid))
+            .map_err(reason)?;
+        let opened = open();
+        seteuid(Uid::from_raw(0))
+            .and_then(|()| setegid(gid))
+            .and_then(|()| setgroups(&groups))
+            .map_err(reason)?;
+        opened.map_err(|error| reason_of(&error))
+    }
+}

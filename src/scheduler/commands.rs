@@ -1,0 +1,155 @@
+//! What people, the centre and the jobs directory ask of the core.
+
+use crate::job::{
+    CommandId, DeviceEvent, Entry, EventKind, Fire, JobName, Reason, Refusal, RefusalKind, Reply, Trigger,
+};
+
+use super::event::{AskId, Force};
+use super::job::Job;
+use super::life::{Life, LifeEvent, Stage, StopWhy};
+use super::plan::Plan;
+use super::{Scheduler, Turn};
+
+impl Scheduler {
+    /// A definition comes in force. A change of schedule, zone or `enabled` settles what was due by the old one and
+    /// begins at now; any other change concerns the next start only.
+    pub(super) fn define(&mut self, name: &JobName, plan: Plan, turn: &mut Turn<'_>) {
+        let plan = self.share(plan);
+        let (readiness, agent, era) = (self.readiness, &self.settings.agent, self.era);
+        let job = self.jobs.entry(name.clone()).or_insert_with(|| Job::new(era, turn.now.wall));
+        if job.plan.as_ref().is_some_and(|old| old.same_schedule(&plan)) {
+            job.plan = Some(plan);
+            return;
+        }
+        turn.with(name, job, |job, cx| {
+            job.settle(readiness, agent, cx);
+            job.keep_latest_of_backlog(agent, cx);
+            job.plan = Some(plan);
+            job.begin(cx);
+        });
+    }
+
+    /// Nothing defines the job any longer: what waits is given up, what runs goes on to its end.
+    pub(super) fn remove(&mut self, name: &JobName, turn: &mut Turn<'_>) {
+        let (readiness, agent) = (self.readiness, &self.settings.agent);
+        let Some(job) = self.jobs.get_mut(name) else { return };
+        turn.with(name, job, |job, cx| {
+            job.settle(readiness, agent, cx);
+            job.give_up_waiting(Reason::Removed, cx);
+            job.plan = None;
+            job.schedule_next();
+        });
+    }
+
+    pub(super) fn run(
+        &mut self,
+        name: &JobName,
+        id: CommandId,
+        force: Force,
+        ask: AskId,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.commands.contains(&id) {
+            return turn.effects.answer(ask, Reply::Accepted { id });
+        }
+        let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
+        if job.fires().is_none() {
+            let message = format!("{name} is disabled; set enabled = true in its definition first");
+            return turn.effects.answer(ask, refusal(RefusalKind::Conflict, message));
+        }
+        turn.with(name, job, |job, cx| {
+            let fire = Fire::Manual { id: id.clone() };
+            let mut life = Life::new(fire, cx.now.wall, Trigger::Manual, cx.now);
+            life.force = force == Force::Yes;
+            job.born(life, cx);
+        });
+        turn.effects.answer(ask, Reply::Accepted { id: id.clone() });
+        self.remember_command(id);
+    }
+
+    pub(super) fn stop(&mut self, name: &JobName, by: &str, ask: AskId, turn: &mut Turn<'_>) {
+        let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
+        let concerned = |life: &Life| {
+            matches!(life.stage, Stage::Starting(_) | Stage::Running(_)) || life.stage.is_backoff()
+        };
+        let count = job.lives.iter().filter(|life| concerned(life)).count();
+        if count == 0 {
+            let message = format!("no run of {name} is going on");
+            return turn.effects.answer(ask, refusal(RefusalKind::Conflict, message));
+        }
+        let why = StopWhy::Command { by: by.to_owned() };
+        turn.with(name, job, |job, cx| {
+            job.each_life(cx, |life| concerned(life).then(|| LifeEvent::Stop(why.clone())));
+        });
+        let runs = if count == 1 { "run" } else { "runs" };
+        turn.effects.answer(ask, Reply::Done { message: format!("stopping {count} {runs} of {name}") });
+    }
+
+    pub(super) fn pause(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
+        let (readiness, agent) = (self.readiness, &self.settings.agent);
+        let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
+        if job.paused.is_none() {
+            turn.with(name, job, |job, cx| {
+                job.settle(readiness, agent, cx);
+                job.give_up_waiting(Reason::Paused, cx);
+                job.paused = Some(cx.now.wall);
+                cx.effects.entries.push(Entry::Paused { job: cx.job.clone(), at: cx.now.wall });
+                let kind = EventKind::Paused { job: cx.job.clone() };
+                cx.effects.entries.push(Entry::Event(DeviceEvent {
+                    at: cx.now.wall,
+                    clock: cx.now.clock,
+                    kind,
+                }));
+            });
+        }
+        turn.effects.answer(ask, Reply::Done { message: format!("{name} is paused") });
+    }
+
+    pub(super) fn resume(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
+        let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
+        if job.paused.is_some() {
+            turn.with(name, job, |job, cx| {
+                job.settle_pause(cx);
+                job.paused = None;
+                cx.effects.entries.push(Entry::Resumed { job: cx.job.clone() });
+                let kind = EventKind::Resumed { job: cx.job.clone() };
+                cx.effects.entries.push(Entry::Event(DeviceEvent {
+                    at: cx.now.wall,
+                    clock: cx.now.clock,
+                    kind,
+                }));
+            });
+        }
+        turn.effects.answer(ask, Reply::Done { message: format!("{name} is not paused") });
+    }
+}
+
+impl Job {
+    /// Accounts for all that is due up to now, by the schedule that is in force.
+    fn settle(&mut self, readiness: super::Readiness, agent: &crate::job::AgentName, cx: &mut super::Cx<'_>) {
+        if self.paused.is_some() {
+            self.settle_pause(cx);
+        } else {
+            self.fall_due(readiness, agent, cx);
+        }
+    }
+}
+
+/// The job that a command names, if a definition of it is in force; else the answer is given.
+fn known<'a>(
+    jobs: &'a mut std::collections::BTreeMap<JobName, Job>,
+    name: &JobName,
+    ask: AskId,
+    turn: &mut Turn<'_>,
+) -> Option<&'a mut Job> {
+    let job = jobs.get_mut(name).filter(|job| job.plan.is_some());
+    if job.is_none() {
+        let message = format!("no job {name}; `leafcron list` names those in force");
+        turn.effects.answer(ask, refusal(RefusalKind::UnknownJob, message));
+    }
+    job
+}
+
+fn refusal(kind: RefusalKind, message: String) -> Reply {
+    Reply::Refused(Refusal { kind, message })
+}

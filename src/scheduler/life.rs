@@ -1,0 +1,462 @@
+//! The life of one fire (DESIGN section 6): a total `match (stage, event)`.
+//!
+//! ```text
+//!            ┌──────────── delay over ────────────┐
+//!            ▼                                    │
+//!   born ▶ Waiting ─ admitted ▶ Starting ─ started ▶ Running ─ ended ▶ Backoff | settled
+//!            │                    │                    │ stop
+//!            │ given up           │ not stored         ▼
+//!            ▼                    ▼                  Stopping ─ ended ▶ settled
+//!          settled              settled | started all the same
+//! ```
+
+use std::rc::Rc;
+
+use crate::job::{
+    BootId, BootTime, Covers, Entry, Fire, FireKey, Intent, JobName, LastAttempt, LastRun, Now, OnInterrupt,
+    Outcome, Pending, PendingStage, Readings, Reason, Record, Revision, RunId, Trigger, Unrecorded, WallTime,
+};
+
+use super::event::{Act, Effects, Ending, How, RunEnd, Start};
+use super::plan::{Plan, Policy};
+
+/// A fire that is not settled.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) fire: Fire,
+    /// The nominal instant, or when it was asked for.
+    pub(super) due: WallTime,
+    /// `due` and the splay: where the deadline counts from.
+    pub(super) not_before: WallTime,
+    pub(super) trigger: Trigger,
+    /// Starts so far, one that is going on included.
+    pub(super) attempt: u8,
+    /// Its gate is passed over.
+    pub(super) force: bool,
+    pub(super) last: Option<LastAttempt>,
+    /// The readings that decided.
+    pub(super) gate: Readings,
+    /// The definition that it was started with.
+    pub(super) terms: Option<(Revision, Rc<Policy>)>,
+    pub(super) stage: Stage,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    Waiting(Waiting),
+    Starting(Run),
+    Running(Run),
+    Stopping(Run, StopWhy),
+    Backoff { until: BootTime },
+}
+
+/// A fire that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) stage: PendingStage,
+    /// Since when in this stage.
+    pub(super) since: BootTime,
+    /// Whether the journal has it as pending in this stage.
+    pub(super) noted: bool,
+    /// What its gate lacks, for people.
+    pub(super) shut: Vec<String>,
+    pub(super) check: Check,
+}
+
+/// What is known of the `check` command of a waiting fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    Unknown,
+    Going(RunId),
+    Passed(BootTime),
+    Failed(BootTime),
+}
+
+/// A fire that holds a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) run: RunId,
+    /// When its intent was made.
+    pub(super) at: WallTime,
+    pub(super) since: BootTime,
+    pub(super) pid: Option<u32>,
+    /// Whether it has been reported as overdue.
+    pub(super) overdue: bool,
+}
+
+/// Why a run is made to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StopWhy {
+    Command { by: String },
+    Replaced,
+}
+
+#[derive(Debug)]
+pub(super) enum LifeEvent {
+    Admitted(RunId),
+    Started {
+        pid: u32,
+    },
+    Ended(RunEnd),
+    NeverStarted,
+    NotStored,
+    Stop(StopWhy),
+    /// Given up while it waits: the reason of its final record.
+    Over(Reason),
+    /// Its gate stayed shut and `otherwise = "fail"`.
+    GateFailed,
+    DelayOver,
+}
+
+/// What a life sees of its surroundings.
+pub(super) struct Cx<'a> {
+    pub(super) now: Now,
+    pub(super) boot: BootId,
+    pub(super) job: &'a JobName,
+    pub(super) plan: Option<&'a Plan>,
+    /// Why no further start is allowed, if so.
+    pub(super) barred: Option<Reason>,
+    pub(super) effects: &'a mut Effects,
+    /// The last final record that was made.
+    pub(super) settled: Option<LastRun>,
+}
+
+impl Waiting {
+    pub(super) fn fresh(now: Now) -> Self {
+        Self {
+            stage: PendingStage::Slot,
+            since: now.boot,
+            noted: false,
+            shut: Vec::new(),
+            check: Check::Unknown,
+        }
+    }
+
+    /// Waits for something else from now on: the journal must hear of it.
+    pub(super) fn wait_for(&mut self, stage: PendingStage, now: Now) {
+        if self.stage != stage {
+            (self.stage, self.since, self.noted) = (stage, now.boot, false);
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn new(fire: Fire, due: WallTime, trigger: Trigger, now: Now) -> Self {
+        Self {
+            fire,
+            due,
+            not_before: due,
+            trigger,
+            attempt: 0,
+            force: false,
+            last: None,
+            gate: Readings::default(),
+            terms: None,
+            stage: Stage::Waiting(Waiting::fresh(now)),
+        }
+    }
+
+    pub(super) fn holds_slot(&self) -> bool {
+        self.run().is_some()
+    }
+
+    pub(super) fn run(&self) -> Option<&Run> {
+        match &self.stage {
+            Stage::Starting(run) | Stage::Running(run) | Stage::Stopping(run, _) => Some(run),
+            Stage::Waiting(_) | Stage::Backoff { .. } => None,
+        }
+    }
+
+    pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
+        match &mut self.stage {
+            Stage::Waiting(waiting) => Some(waiting),
+            Stage::Starting(_) | Stage::Running(_) | Stage::Stopping(..) | Stage::Backoff { .. } => None,
+        }
+    }
+
+    /// What follows: the life goes on, or `None`: it is settled.
+    pub(super) fn on(self, event: LifeEvent, cx: &mut Cx<'_>) -> Option<Self> {
+        use LifeEvent as E;
+        use Stage as S;
+        match (&self.stage, event) {
+            (S::Waiting(_), E::Admitted(run)) => Some(self.start(run, cx)),
+            (S::Waiting(_), E::Over(reason)) => self.give_up(reason, cx),
+            (S::Waiting(_), E::GateFailed) => self.fail_at_the_gate(cx),
+            (S::Starting(run), E::Started { pid }) => {
+                let run = Run { pid: Some(pid), ..*run };
+                Some(Self { stage: S::Running(run), ..self })
+            }
+            (S::Starting(_), E::NeverStarted) => Some(self.wait_again(cx)),
+            (S::Starting(run), E::NotStored) => {
+                let run = run.run;
+                self.not_stored(run, cx)
+            }
+            (S::Stopping(run, _), E::NotStored | E::NeverStarted) => {
+                let run = run.run;
+                self.never_ran(Reason::Disk, run, cx)
+            }
+            (S::Starting(run) | S::Running(run), E::Stop(why)) => {
+                let run = *run;
+                cx.effects.acts.push(Act::Stop { run: run.run });
+                Some(Self { stage: S::Stopping(run, why), ..self })
+            }
+            (S::Starting(run) | S::Running(run) | S::Stopping(run, _), E::Ended(end)) => {
+                let run = *run;
+                self.conclude(run, end, cx)
+            }
+            (S::Backoff { .. }, E::DelayOver) => Some(self.wait_again_after_delay(cx)),
+            (S::Backoff { .. }, E::Over(reason)) => self.give_up(reason, cx),
+            (S::Backoff { .. }, E::Stop(why)) => {
+                let reason = why.reason();
+                self.give_up(reason, cx)
+            }
+            // What comes too late, or to a fire that it cannot concern, changes nothing.
+            (S::Waiting(_), E::Started { .. } | E::Ended(_) | E::NeverStarted | E::NotStored)
+            | (S::Waiting(_), E::Stop(_) | E::DelayOver)
+            | (S::Starting(_), E::Admitted(_) | E::Over(_) | E::GateFailed | E::DelayOver)
+            | (S::Running(_), E::Admitted(_) | E::Started { .. } | E::NeverStarted | E::NotStored)
+            | (S::Running(_), E::Over(_) | E::GateFailed | E::DelayOver)
+            | (
+                S::Stopping(..),
+                E::Admitted(_) | E::Started { .. } | E::Stop(_) | E::Over(_) | E::GateFailed,
+            )
+            | (S::Stopping(..), E::DelayOver)
+            | (S::Backoff { .. }, E::Admitted(_) | E::Started { .. } | E::Ended(_) | E::NeverStarted)
+            | (S::Backoff { .. }, E::NotStored | E::GateFailed) => Some(self),
+        }
+    }
+
+    fn start(mut self, run: RunId, cx: &mut Cx<'_>) -> Self {
+        // Only a job with a plan is admitted; without one the life waits on, to be given up.
+        let Some(plan) = cx.plan else { return self };
+        self.attempt = self.attempt.saturating_add(1);
+        self.terms = Some((plan.revision, Rc::clone(&plan.policy)));
+        let (due, trigger, attempt) = (self.due, self.trigger, self.attempt);
+        cx.effects.entries.push(Entry::Intent(Intent {
+            key: self.key(cx),
+            due,
+            trigger,
+            attempt,
+            run,
+            revision: plan.revision,
+            at: cx.now.wall,
+            boot: cx.boot,
+        }));
+        cx.effects.acts.push(Act::Start(Start { run, key: self.key(cx), due, trigger, attempt }));
+        self.stage =
+            Stage::Starting(Run { run, at: cx.now.wall, since: cx.now.boot, pid: None, overdue: false });
+        self
+    }
+
+    /// The command never started: the fire starts anew, and this start does not count.
+    fn wait_again(mut self, cx: &mut Cx<'_>) -> Self {
+        if let Some(run) = self.run() {
+            cx.effects.acts.push(Act::Clear { run: run.run });
+        }
+        self.attempt = self.attempt.saturating_sub(1);
+        self.wait_again_after_delay(cx)
+    }
+
+    fn wait_again_after_delay(mut self, cx: &mut Cx<'_>) -> Self {
+        // Already durable: as an intent that never started, or as pending(backoff).
+        self.stage = Stage::Waiting(Waiting { noted: true, ..Waiting::fresh(cx.now) });
+        self
+    }
+
+    fn not_stored(self, run: RunId, cx: &mut Cx<'_>) -> Option<Self> {
+        let all_the_same = self.terms.as_ref().is_some_and(|(_, policy)| {
+            policy.unrecorded == Unrecorded::Run || policy.on_interrupt == OnInterrupt::Rerun
+        });
+        if !all_the_same {
+            return self.never_ran(Reason::Disk, run, cx);
+        }
+        let (due, trigger, attempt) = (self.due, self.trigger, self.attempt);
+        cx.effects.acts.push(Act::Start(Start { run, key: self.key(cx), due, trigger, attempt }));
+        Some(self)
+    }
+
+    fn never_ran(mut self, reason: Reason, run: RunId, cx: &mut Cx<'_>) -> Option<Self> {
+        self.attempt = self.attempt.saturating_sub(1);
+        cx.effects.acts.push(Act::Clear { run });
+        self.give_up(reason, cx)
+    }
+
+    /// A run is over: another attempt follows, or its fire is settled.
+    fn conclude(mut self, run: Run, end: RunEnd, cx: &mut Cx<'_>) -> Option<Self> {
+        let record = self.record_of(run, end, cx);
+        let again =
+            if matches!(self.stage, Stage::Stopping(..)) { None } else { self.another_start(record.outcome) };
+        let last = again.is_none() || cx.barred.is_some();
+        let given_up = if again.is_some() { cx.barred } else { None };
+        let record = Record { last, reason: given_up.or(record.reason), ..record };
+        self.last = Some(LastAttempt {
+            outcome: record.outcome,
+            reason: record.reason,
+            exit_code: record.exit_code,
+            signal: record.signal,
+            started: record.started,
+        });
+        self.emit(record, cx);
+        cx.effects.acts.push(Act::Clear { run: run.run });
+        let delay = again.filter(|_| !last)?;
+        self.stage = Stage::Backoff { until: cx.now.boot.plus(delay) };
+        self.note_pending(PendingStage::Backoff, cx.now.boot, cx.now.boot.plus(delay), cx);
+        Some(self)
+    }
+
+    /// The delay before another start, if the definition grants one after this outcome.
+    fn another_start(&self, outcome: Outcome) -> Option<core::time::Duration> {
+        let (_, policy) = self.terms.as_ref()?;
+        let starts = match outcome {
+            Outcome::Failed | Outcome::TimedOut => policy.retry.attempts,
+            Outcome::Interrupted if policy.on_interrupt == OnInterrupt::Rerun => policy.rerun_starts(),
+            Outcome::Interrupted | Outcome::Succeeded | Outcome::Stopped | Outcome::Skipped => 0,
+        };
+        (self.attempt < starts).then(|| policy.retry.delay_after(self.attempt))
+    }
+
+    fn record_of(&self, run: Run, end: RunEnd, cx: &Cx<'_>) -> Record {
+        let success = |code: u8| match &self.terms {
+            Some((_, policy)) => policy.success_exit_codes.contains(&code),
+            None => code == 0,
+        };
+        let by_itself = |exit_code, signal| Ending { exit_code, signal };
+        let mut detail = None;
+        let mut stopped_by = None;
+        let (outcome, reason, ending) = match end.how {
+            How::Exited(code) if success(code) => (Outcome::Succeeded, None, by_itself(Some(code), None)),
+            How::Exited(code) => (Outcome::Failed, None, by_itself(Some(code), None)),
+            How::Signaled(signal) => (Outcome::Failed, None, by_itself(None, Some(signal))),
+            How::TimedOut(ending) => (Outcome::TimedOut, None, ending),
+            How::Stopped(ending) => {
+                let why = if let Stage::Stopping(_, why) = &self.stage { Some(why) } else { None };
+                if let Some(StopWhy::Command { by }) = why {
+                    stopped_by = Some(by.clone());
+                }
+                (Outcome::Stopped, why.map(StopWhy::reason), ending)
+            }
+            How::NotStarted { detail: said } => {
+                detail = Some(said);
+                (Outcome::Failed, Some(Reason::Start), Ending::default())
+            }
+            How::PowerCut => (Outcome::Interrupted, Some(Reason::Boot), Ending::default()),
+            How::RunnerLost => (Outcome::Interrupted, Some(Reason::RunnerLost), Ending::default()),
+        };
+        let lost = matches!(outcome, Outcome::Interrupted);
+        let blank = self.blank(outcome, cx);
+        Record {
+            started: end.started.or(lost.then_some(run.at)),
+            ended: end.ended.unwrap_or(cx.now.wall),
+            reason,
+            detail,
+            stopped_by,
+            exit_code: ending.exit_code,
+            signal: ending.signal,
+            output: end.output,
+            usage: end.usage,
+            ..blank
+        }
+    }
+
+    fn fail_at_the_gate(self, cx: &mut Cx<'_>) -> Option<Self> {
+        let record = Record { reason: Some(Reason::Gate), ..self.blank(Outcome::Failed, cx) };
+        self.emit(record, cx);
+        None
+    }
+
+    /// Settles a fire that will not start (again): skipped, or as its last attempt ended.
+    pub(super) fn give_up(self, reason: Reason, cx: &mut Cx<'_>) -> Option<Self> {
+        let record = match self.last {
+            None => self.blank(Outcome::Skipped, cx),
+            Some(last) => Record {
+                started: last.started,
+                exit_code: last.exit_code,
+                signal: last.signal,
+                ..self.blank(last.outcome, cx)
+            },
+        };
+        self.emit(Record { reason: Some(reason), ..record }, cx);
+        None
+    }
+
+    /// Settles fires that never came to life, as one: `covers` and its latest fire.
+    pub(super) fn skip_range(covers: Covers, era: u32, reason: Reason, trigger: Trigger, cx: &mut Cx<'_>) {
+        let life = Self::new(Fire::Scheduled { era, due: covers.to }, covers.to, trigger, cx.now);
+        let record =
+            Record { reason: Some(reason), covers: Some(covers), ..life.blank(Outcome::Skipped, cx) };
+        life.emit(record, cx);
+    }
+
+    /// The journal learns what the fire waits for.
+    pub(super) fn note_pending(
+        &self,
+        stage: PendingStage,
+        since: BootTime,
+        not_before: BootTime,
+        cx: &mut Cx<'_>,
+    ) {
+        cx.effects.entries.push(Entry::Pending(Pending {
+            key: self.key(cx),
+            due: self.due,
+            trigger: self.trigger,
+            stage,
+            attempt: self.attempt,
+            since,
+            boot: cx.boot,
+            not_before,
+            last: self.last,
+            force: self.force,
+        }));
+    }
+
+    fn key(&self, cx: &Cx<'_>) -> FireKey {
+        FireKey { job: cx.job.clone(), fire: self.fire.clone() }
+    }
+
+    fn emit(&self, record: Record, cx: &mut Cx<'_>) {
+        if record.last {
+            cx.settled = Some(LastRun::from(&record));
+        }
+        cx.effects.entries.push(Entry::Record(Box::new(record)));
+    }
+
+    /// A final record of this fire in which only the outcome is said.
+    fn blank(&self, outcome: Outcome, cx: &Cx<'_>) -> Record {
+        let revision = match (&self.terms, cx.plan) {
+            (Some((revision, _)), _) => *revision,
+            (None, Some(plan)) => plan.revision,
+            (None, None) => Revision::default(),
+        };
+        Record {
+            key: self.key(cx),
+            revision,
+            trigger: self.trigger,
+            due: self.due,
+            started: None,
+            ended: cx.now.wall,
+            attempt: self.attempt,
+            outcome,
+            last: true,
+            reason: None,
+            detail: None,
+            exit_code: None,
+            signal: None,
+            covers: None,
+            stopped_by: None,
+            not_applied: Vec::new(),
+            output: None,
+            usage: None,
+            gate: self.gate.clone(),
+            clock: cx.now.clock,
+        }
+    }
+}
+
+impl StopWhy {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Command { .. } => Reason::Command,
+            Self::Replaced => Reason::Replaced,
+        }
+    }
+}

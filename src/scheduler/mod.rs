@@ -1,0 +1,272 @@
+//! DECIDE: the pure core. It owns every decision about when a fire starts, waits, is given up, is tried again or is made
+//! to end; it does no I/O, reads no clock and spawns nothing. Events in, [`Effects`] out:
+//!
+//! ```text
+//!   turn:  step(now, event)*  ─▶  close(now)  ─▶  entries: one commit, one sync  ─▶  acts: start, stop, probe, answer
+//!                                                          │ failed
+//!                                                          └──▶ Event::NotStored for each intent
+//! ```
+//! `step` takes what happened; `close` ends the turn: what is due falls due, what is over expires, the first in order
+//! are admitted, and whatever still waits is written down. Every act that can fail is answered by an event that says so.
+//!
+//! The clock's hands come with each call as [`Now`]; sources: DESIGN sections 5 and 6, crontab(5), systemd.timer(5).
+
+mod admit;
+mod clock;
+mod commands;
+mod event;
+mod job;
+mod life;
+mod plan;
+mod restore;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::job::{
+    AgentName, BootId, BootTime, CommandId, Entry, Fire, JobName, Now, PendingStage, Reason, RunId, Trigger,
+    WallTime, limits,
+};
+
+pub use event::{Act, AskId, Effects, Ending, Event, Force, How, RunEnd, Start};
+pub use plan::{Plan, Policy};
+pub use view::JobView;
+
+use admit::Probing;
+use clock::{ClockWatch, Readiness};
+use job::Job;
+use life::{Check, Cx, Life, LifeEvent, Stage};
+
+/// What the device's configuration says to the core.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The device: part of the splay's hash.
+    pub agent: AgentName,
+    /// Runs at once.
+    pub max_runs: usize,
+    /// How long after boot calendar jobs wait for an unsynchronised clock.
+    pub clock_wait: Duration,
+}
+
+/// The core.
+#[derive(Debug)]
+pub struct Scheduler {
+    settings: Settings,
+    boot: BootId,
+    era: u32,
+    jobs: BTreeMap<JobName, Job>,
+    clock: ClockWatch,
+    readiness: Readiness,
+    probing: Probing,
+    /// The largest run id given out.
+    last_run: u64,
+    /// Policies in use: most jobs share one.
+    policies: Vec<Rc<Policy>>,
+    /// Commands that have been taken, oldest first: asked twice they run once.
+    commands: VecDeque<CommandId>,
+}
+
+/// What the parts of one turn share.
+struct Turn<'a> {
+    now: Now,
+    boot: BootId,
+    effects: &'a mut Effects,
+}
+
+impl Turn<'_> {
+    /// Lets `act` work on a job, and notes what the journal and `list` hear of it.
+    fn with<T>(&mut self, name: &JobName, job: &mut Job, act: impl FnOnce(&mut Job, &mut Cx<'_>) -> T) -> T {
+        let (plan, barred) = (job.plan.clone(), job.barred());
+        let before = self.effects.entries.len();
+        let (now, boot, effects) = (self.now, self.boot, &mut *self.effects);
+        let mut cx = Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, settled: None };
+        let done = act(job, &mut cx);
+        if cx.settled.is_some() {
+            job.last = cx.settled;
+        }
+        job.touched |= cx.effects.entries.len() > before;
+        done
+    }
+}
+
+impl Scheduler {
+    /// Takes one event into account.
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        self.readiness = self.clock.look(now, effects);
+        let mut turn = Turn { now, boot: self.boot, effects };
+        match event {
+            Event::Define { job, plan } => self.define(&job, plan, &mut turn),
+            Event::Remove { job } => self.remove(&job, &mut turn),
+            Event::Booted { boot } => self.booted(boot, &mut turn),
+            Event::Readings(readings) => {
+                self.probing.outstanding = false;
+                self.probing.fresh = Some(readings);
+            }
+            Event::Checked { run, passed } => self.checked(run, passed, &mut turn),
+            Event::Started { run, pid } => self.tell(run, LifeEvent::Started { pid }, &mut turn),
+            Event::Ended { run, end } => self.tell(run, LifeEvent::Ended(end), &mut turn),
+            Event::NeverStarted { run } => self.tell(run, LifeEvent::NeverStarted, &mut turn),
+            Event::NotStored { run } => self.tell(run, LifeEvent::NotStored, &mut turn),
+            Event::Run { job, id, force, ask } => self.run(&job, id, force, ask, &mut turn),
+            Event::Stop { job, by, ask } => self.stop(&job, &by, ask, &mut turn),
+            Event::Pause { job, ask } => self.pause(&job, ask, &mut turn),
+            Event::Resume { job, ask } => self.resume(&job, ask, &mut turn),
+        }
+    }
+
+    /// Ends the turn.
+    pub fn close(&mut self, now: Now, effects: &mut Effects) {
+        self.readiness = self.clock.look(now, effects);
+        let readiness = self.readiness;
+        let mut turn = Turn { now, boot: self.boot, effects };
+        let agent = &self.settings.agent;
+        for (name, job) in &mut self.jobs {
+            if job.at_rest(readiness, now) {
+                continue;
+            }
+            turn.with(name, job, |job, cx| {
+                job.fall_due(readiness, agent, cx);
+                if job.barred() == Some(Reason::Removed) {
+                    job.give_up_waiting(Reason::Removed, cx);
+                }
+                job.expire(agent, cx);
+            });
+        }
+        self.admit(readiness, &mut turn);
+        self.note_pending(&mut turn);
+        self.forget(&mut turn);
+        self.clock.close_turn();
+    }
+
+    /// When the core must be called again though nothing else happens; `None`: never.
+    #[must_use]
+    pub fn wake(&self, now: Now) -> Option<WallTime> {
+        let jobs = self.jobs.values().filter_map(|job| job.wake(self.readiness, |at| now.wall_at(at)));
+        let boot: [Option<BootTime>; 2] = [self.clock.wake(now), self.probing.wake()];
+        jobs.chain(boot.into_iter().flatten().map(|at| now.wall_at(at))).min()
+    }
+
+    /// The largest run id that is in use outside: ids are given out beyond it.
+    pub fn skip_runs(&mut self, through: RunId) {
+        self.last_run = self.last_run.max(through.0);
+    }
+
+    /// Whatever still waits at the end of a turn is written down, since `done_through` may move past it. A fire that is
+    /// only just waiting for the first readings is left until the next turn, unless the job wrote anything.
+    fn note_pending(&mut self, turn: &mut Turn<'_>) {
+        let probing = self.probing.outstanding;
+        for (name, job) in self.jobs.iter_mut().filter(|(_, job)| !job.lives.is_empty() || job.touched) {
+            let touched = core::mem::take(&mut job.touched);
+            turn.with(name, job, |job, cx| {
+                let now = cx.now;
+                for life in &mut job.lives {
+                    let Some(waiting) = life.waiting() else { continue };
+                    let first_look = probing
+                        && !touched
+                        && waiting.stage == PendingStage::Slot
+                        && waiting.since == now.boot
+                        && waiting.check == Check::Unknown;
+                    if waiting.noted || first_look {
+                        continue;
+                    }
+                    waiting.noted = true;
+                    let (stage, since) = (waiting.stage, waiting.since);
+                    life.note_pending(stage, since, since, cx);
+                }
+            });
+            job.touched = false;
+        }
+    }
+
+    fn forget(&mut self, turn: &mut Turn<'_>) {
+        let wall = turn.now.wall;
+        self.jobs.retain(|name, job| {
+            let gone = job.forgettable(wall);
+            if gone {
+                turn.effects.entries.push(Entry::Forgotten { job: name.clone() });
+            }
+            !gone
+        });
+    }
+
+    /// Tells the life that holds `run`; a run that nobody knows (an answer that comes twice) changes nothing.
+    fn tell(&mut self, run: RunId, event: LifeEvent, turn: &mut Turn<'_>) {
+        let holds = |life: &Life| life.run().is_some_and(|held| held.run == run);
+        let Some((name, job)) = self.jobs.iter_mut().find(|(_, job)| job.lives.iter().any(holds)) else {
+            return;
+        };
+        let mut event = Some(event);
+        turn.with(name, job, |job, cx| {
+            let lives = core::mem::take(&mut job.lives);
+            job.lives = lives
+                .into_iter()
+                .filter_map(|life| match event.take_if(|_| holds(&life)) {
+                    Some(event) => life.on(event, cx),
+                    None => Some(life),
+                })
+                .collect();
+        });
+    }
+
+    fn checked(&mut self, run: RunId, passed: bool, turn: &mut Turn<'_>) {
+        turn.effects.acts.push(Act::Clear { run });
+        self.probing.hurry(turn.now);
+        let heads = |job: &mut Job| -> Option<()> {
+            let lives = job.lives.iter_mut();
+            let head = job.backlog.iter_mut().map(|backlog| &mut backlog.head);
+            let waiting =
+                lives.chain(head).filter_map(Life::waiting).find(|w| w.check == Check::Going(run))?;
+            waiting.check = if passed { Check::Passed(turn.now.boot) } else { Check::Failed(turn.now.boot) };
+            Some(())
+        };
+        // A fire that was given up meanwhile needs no answer.
+        self.jobs.values_mut().find_map(heads);
+    }
+
+    /// The agent's first start in a boot: `@reboot` is due.
+    fn booted(&mut self, boot: BootId, turn: &mut Turn<'_>) {
+        turn.effects.entries.push(Entry::Booted { boot });
+        for (name, job) in &mut self.jobs {
+            if !job.fires().is_some_and(|plan| plan.calendar.is_reboot()) {
+                continue;
+            }
+            turn.with(name, job, |job, cx| {
+                let life = Life::new(Fire::Reboot { boot }, cx.now.wall, Trigger::Reboot, cx.now);
+                if job.paused.is_some() {
+                    life.give_up(Reason::Paused, cx);
+                } else {
+                    job.born(life, cx);
+                }
+            });
+        }
+    }
+
+    /// One copy of each distinct policy.
+    fn share(&mut self, mut plan: Plan) -> Plan {
+        match self.policies.iter().find(|policy| ***policy == *plan.policy) {
+            Some(policy) => plan.policy = Rc::clone(policy),
+            None => {
+                self.policies.retain(|policy| Rc::strong_count(policy) > 1);
+                self.policies.push(Rc::clone(&plan.policy));
+            }
+        }
+        plan
+    }
+
+    fn remember_command(&mut self, id: CommandId) {
+        if self.commands.len() >= limits::COMMAND_IDS {
+            self.commands.pop_front();
+        }
+        self.commands.push_back(id);
+    }
+}
+
+impl Stage {
+    fn is_backoff(&self) -> bool {
+        matches!(self, Self::Backoff { .. })
+    }
+}

@@ -1,0 +1,6 @@
+//! The core in virtual time.
+
+mod due;
+mod fires;
+mod luck;
+mod world;

@@ -1,0 +1,87 @@
+//! Reading records back, beside the thread that writes.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::disk::{Disk, DiskFile};
+use super::error::StoreError;
+use super::frame::{Unreadable, size_of};
+use super::header::Kind;
+use super::journal::segment_number;
+use super::replay::{kind_of, replay, segment_name};
+use crate::job::limits::REPLY_BYTES;
+use crate::job::{Entry, JobName, Record};
+
+/// A compaction may take the segment away between finding and opening it; each retry means that another one did.
+const TRIES: usize = 8;
+
+/// The newest `limit` records with their numbers, oldest first: of one job, or of all. Takes no lock and changes
+/// nothing, so it may run while a [`Journal`](super::Journal) of the same directory commits: what is half written is
+/// not seen. Outputs and all they are at most [`REPLY_BYTES`]; beyond that the oldest are left out.
+///
+/// # Errors
+/// The directory or the segment cannot be read. No journal is no error: there are no records.
+pub fn history<D: Disk>(
+    disk: &D,
+    job: Option<&JobName>,
+    limit: usize,
+) -> Result<Vec<(u64, Record)>, StoreError> {
+    let mut found = Newest { limit, bytes: 0, records: VecDeque::new() };
+    let Some((number, file)) = open_newest(disk)? else { return Ok(Vec::new()) };
+    let name = segment_name(number);
+    let Kind::Ours(header) = kind_of(&file, number) else { return Ok(Vec::new()) };
+    let end = file.size().map_err(StoreError::disk("read", &name))?;
+    replay(&file, &header, end, Unreadable::Skip, |seq, fact| {
+        if let Entry::Record(record) = fact
+            && job.is_none_or(|job| *job == record.key.job)
+        {
+            found.add(seq, *record);
+        }
+    })
+    .map_err(StoreError::disk("read", &name))?;
+    Ok(found.records.into_iter().map(|(seq, _, record)| (seq, record)).collect())
+}
+
+/// The segment with the highest number that is ours.
+fn open_newest<D: Disk>(disk: &D) -> Result<Option<(u64, D::File)>, StoreError> {
+    for _ in 0..TRIES {
+        let names = disk.list().map_err(StoreError::disk("list", "the state directory"))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+        numbers.sort_unstable();
+        let mut gone = false;
+        for number in numbers.into_iter().rev() {
+            match disk.open(&segment_name(number)) {
+                Ok(file) if matches!(kind_of(&file, number), Kind::Ours(_)) => {
+                    return Ok(Some((number, file)));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => gone = true,
+                Err(error) => return Err(StoreError::disk("open", &segment_name(number))(error)),
+            }
+        }
+        if !gone {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+struct Newest {
+    limit: usize,
+    bytes: usize,
+    records: VecDeque<(u64, usize, Record)>,
+}
+
+impl Newest {
+    fn add(&mut self, seq: u64, record: Record) {
+        let entry = Entry::Record(Box::new(record));
+        let size = size_of(&entry);
+        let Entry::Record(record) = entry else { return };
+        self.bytes += size;
+        self.records.push_back((seq, size, *record));
+        while self.records.len() > self.limit || self.bytes > REPLY_BYTES {
+            let Some((_, size, _)) = self.records.pop_front() else { break };
+            self.bytes -= size;
+        }
+    }
+}

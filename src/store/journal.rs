@@ -1,0 +1,427 @@
+//! The journal that an agent writes: open, commit, compact.
+
+use super::compact::{Writer, strip};
+use super::disk::{Disk, DiskFile};
+use super::error::StoreError;
+use super::frame::{numbered, push_commit};
+use super::header::{HEADER_BYTES, Header};
+use super::recover::{Chore, Live, damage, find, number_of};
+use super::replay::segment_name;
+use crate::job::{Entry, Epoch, EventKind, Image, JournalStatus};
+
+/// The file that is given up when the disk is full.
+const RESERVE: &str = "reserve";
+/// Its size, in bytes (DESIGN section 8).
+const RESERVE_BYTES: u64 = 256 * 1024;
+/// Commits after which a lost reserve is tried for again.
+const RESERVE_EVERY: u64 = 64;
+/// Unsynced entries held in memory, at most; one more and the commit is synced.
+const UNSYNCED: usize = 256;
+/// The least bound on the disk that is worked with, in bytes.
+const DISK_BYTES: u64 = 64 * 1024;
+
+/// How a journal is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes that the segments may take (`disk`).
+    pub disk_bytes: u64,
+    /// Records kept per job (`history`).
+    pub history: usize,
+    /// 128 random bits: the epoch of a journal that is begun now.
+    pub fresh_epoch: Epoch,
+}
+
+/// What a journal added up to when it was opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recovered {
+    /// All that the entries say.
+    pub image: Image,
+    /// The numbering.
+    pub epoch: Epoch,
+    /// The next record's number.
+    pub next_seq: u64,
+    /// What was found wrong. Commit them as events with the first turn: until then each start finds them again. In
+    /// `Damaged`, `to < from` means that no number is missing, and `from = to = 0` that nobody knows which are.
+    pub notes: Vec<EventKind>,
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is durable when `commit` returns.
+    Synced,
+    /// It is durable with the next synced commit; a crash may lose it, alone.
+    Unsynced,
+}
+
+/// What a commit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The number of the first record or event among the entries; the others follow in their order.
+    pub first_seq: u64,
+    /// How many of them took a number.
+    pub count: u64,
+}
+
+/// The journal of a state directory, and its lock.
+pub struct Journal<D: Disk> {
+    disk: D,
+    options: Options,
+    epoch: Epoch,
+    next_seq: u64,
+    next_number: u64,
+    live: Option<Live<D::File>>,
+    /// Committed since the last sync: what a fresh segment takes from memory.
+    unsynced: Vec<Entry>,
+    chores: Vec<Chore>,
+    notes: Vec<EventKind>,
+    /// No compaction before the segment is this long: the last one failed.
+    not_before: u64,
+    reserve: Reserve,
+    /// Whether a compaction was tried since the disk is full.
+    squeezed: bool,
+    counts: JournalStatus,
+    _lock: D::Lock,
+}
+
+/// The space that is allocated ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reserve {
+    Held,
+    /// It was never given.
+    Missing,
+    /// It was released to a full disk: until it is there again, no outputs are stored.
+    Spent,
+}
+
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    number_of(name, "journal")
+}
+
+impl<D: Disk> Journal<D> {
+    /// Takes the lock and reads what is there. A sound journal is not written to; a new one, or the clean copy of a
+    /// damaged one, is begun by the first commit. So a full disk does not keep an agent from its start.
+    ///
+    /// # Errors
+    /// The lock is held, or the directory cannot be read.
+    pub fn open(disk: D, options: Options) -> Result<(Self, Recovered), StoreError> {
+        let lock = disk.lock()?;
+        let found = find(&disk)?;
+        let epoch = found.live.as_ref().map_or(options.fresh_epoch, |live| live.header.epoch);
+        let recovered = Recovered { image: found.image, epoch, next_seq: found.next_seq, notes: found.notes };
+        let mut journal = Self {
+            disk,
+            options,
+            epoch,
+            next_seq: found.next_seq,
+            next_number: found.next_number,
+            live: found.live,
+            unsynced: Vec::new(),
+            chores: found.chores,
+            notes: Vec::new(),
+            not_before: 0,
+            reserve: Reserve::Missing,
+            squeezed: false,
+            counts: JournalStatus::default(),
+            _lock: lock,
+        };
+        if journal.is_sound() && !journal.chores.is_empty() {
+            match journal.disk.sync_dir() {
+                Ok(()) => journal.do_chores(),
+                Err(error) => log::warn!("sync the state directory: {error}"),
+            }
+        }
+        if found.names.iter().any(|name| name == RESERVE) {
+            journal.reserve = Reserve::Held;
+        } else {
+            journal.take_reserve();
+        }
+        Ok((journal, recovered))
+    }
+
+    /// Appends one turn: all of it is durable, or an error. Entries are kept in order; records and events take
+    /// numbers. No entries, synced: makes durable what was committed unsynced.
+    ///
+    /// # Errors
+    /// The disk took it neither here nor in a fresh segment. The turn does not count; the next commit tries anew.
+    pub fn commit(&mut self, entries: &[Entry], durability: Durability) -> Result<Committed, StoreError> {
+        let committed = Committed { first_seq: self.next_seq, count: numbered(entries) };
+        if entries.is_empty() && (durability == Durability::Unsynced || self.unsynced.is_empty()) {
+            return Ok(committed);
+        }
+        let stored = match self.reserve {
+            Reserve::Spent => self.store(&lean(entries), durability),
+            Reserve::Held | Reserve::Missing => self.store(entries, durability),
+        };
+        match stored {
+            Ok(()) => {
+                self.next_seq += committed.count;
+                self.counts.trouble = None;
+                self.squeezed = false;
+                if self.reserve != Reserve::Held && self.counts.frames.is_multiple_of(RESERVE_EVERY) {
+                    self.take_reserve();
+                }
+                Ok(committed)
+            }
+            Err(error) => {
+                self.counts.trouble = Some(error.chain());
+                Err(error)
+            }
+        }
+    }
+
+    /// Compacts if that is due: a quarter of the bound, and twice what the last compaction left. Takes as long as
+    /// reading the segment and writing what is kept, so call it when a turn has been answered. A commit does it
+    /// itself only at half of the bound. Tells whether it did.
+    ///
+    /// # Errors
+    /// Those of the disk; the journal goes on as it was.
+    pub fn tidy(&mut self) -> Result<bool, StoreError> {
+        let bound = self.disk_bytes();
+        if !self.grown(bound / 4, |base| base.max(bound / 16)) {
+            return Ok(false);
+        }
+        self.compact()?;
+        Ok(true)
+    }
+
+    /// Compacts now, due or not.
+    ///
+    /// # Errors
+    /// Those of the disk; the journal goes on as it was.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        self.rewrite(&[]).inspect_err(|error| self.put_off(error))
+    }
+
+    /// The figures since it was opened. `unrecorded` is the caller's to count: only it knows what it gave up.
+    pub fn status(&self) -> JournalStatus {
+        JournalStatus {
+            next_seq: self.next_seq,
+            bytes: self.live.as_ref().map_or(0, |live| live.len),
+            segments: usize::from(self.live.is_some()),
+            ..self.counts.clone()
+        }
+    }
+
+    /// The numbering.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What a compaction found wrong since the last call: to be committed as events.
+    pub fn take_notes(&mut self) -> Vec<EventKind> {
+        core::mem::take(&mut self.notes)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.sound)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.options.disk_bytes.max(DISK_BYTES)
+    }
+
+    /// Whether the segment has this length, and this much beyond its compacted part.
+    fn grown(&self, len: u64, beyond: impl Fn(u64) -> u64) -> bool {
+        self.live.as_ref().is_some_and(|live| {
+            live.sound
+                && live.len >= len.max(self.not_before)
+                && live.len.saturating_sub(live.base) >= beyond(live.base)
+        })
+    }
+
+    /// A compaction failed: the next one waits until there is more to gain.
+    fn put_off(&mut self, error: &StoreError) {
+        log::warn!("compact the journal: {}", error.chain());
+        let len = self.live.as_ref().map_or(0, |live| live.len);
+        self.not_before = len.saturating_add(self.disk_bytes() / 16);
+    }
+
+    fn store(&mut self, entries: &[Entry], durability: Durability) -> Result<(), StoreError> {
+        let bound = self.disk_bytes();
+        if self.grown(bound / 2, |_| bound / 16) {
+            match self.rewrite(entries) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.put_off(&error),
+            }
+        }
+        if !self.is_sound() {
+            return self.rewrite(entries);
+        }
+        match self.append(entries, durability) {
+            Err(error) if error.is_full() && self.is_sound() => self.squeeze(entries, durability, error),
+            Err(error @ StoreError::Disk { .. }) => self.rewrite(entries).map_err(|_| error),
+            result => result,
+        }
+    }
+
+    /// One write and, for a synced commit, one sync.
+    fn append(&mut self, entries: &[Entry], durability: Durability) -> Result<(), StoreError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let start = live.len;
+        if !entries.is_empty() {
+            let mut buffer = Vec::new();
+            push_commit(&mut buffer, live.header.seed(), start, self.next_seq, entries)?;
+            if let Err(source) = live.file.append(&buffer) {
+                live.sound = live.file.set_len(start).is_ok();
+                return Err(StoreError::disk("append to", &live.name())(source));
+            }
+            live.len += buffer.len() as u64;
+            self.counts.frames += 1;
+            self.counts.written += buffer.len() as u64;
+        }
+        if durability == Durability::Unsynced && self.unsynced.len() + entries.len() <= UNSYNCED {
+            self.unsynced.extend_from_slice(entries);
+            return Ok(());
+        }
+        self.counts.syncs += 1;
+        if let Err(source) = live.file.sync() {
+            live.sound = false;
+            live.len = start;
+            if let Err(error) = live.file.set_len(start) {
+                log::debug!("cut {} back: {error}", live.name());
+            }
+            return Err(StoreError::disk("sync", &live.name())(source));
+        }
+        live.synced = live.len;
+        live.synced_seq = self.next_seq + numbered(entries);
+        self.unsynced.clear();
+        Ok(())
+    }
+
+    /// The disk is full: tries without outputs, on the reserve's space, and at last by a compaction.
+    fn squeeze(
+        &mut self,
+        entries: &[Entry],
+        durability: Durability,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        let lean = lean(entries);
+        if (self.release_reserve() || lean != entries) && self.append(&lean, durability).is_ok() {
+            return Ok(());
+        }
+        if self.is_sound() && (self.squeezed || !self.grown(0, |base| base)) {
+            return Err(error);
+        }
+        self.squeezed = true;
+        self.rewrite(&lean).map_err(|_| error)
+    }
+
+    fn release_reserve(&mut self) -> bool {
+        let held = self.reserve == Reserve::Held && self.disk.remove(RESERVE).is_ok();
+        if held {
+            self.reserve = Reserve::Spent;
+        }
+        held
+    }
+
+    fn take_reserve(&mut self) {
+        match self.disk.create(RESERVE).and_then(|file| file.allocate(RESERVE_BYTES)) {
+            Ok(()) => self.reserve = Reserve::Held,
+            Err(error) => {
+                log::debug!("allocate {RESERVE}: {error}");
+                self.discard(RESERVE);
+            }
+        }
+    }
+
+    /// Writes what is durable, what is held in memory and these entries into a fresh segment, and goes on with that.
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let number = self.next_number;
+        self.next_number = number.saturating_add(1);
+        let (next_seq, acked_through) = self
+            .live
+            .as_ref()
+            .map_or((self.next_seq, 0), |live| (live.synced_seq, live.header.acked_through));
+        let header = Header { number, epoch: self.epoch, next_seq, acked_through };
+        let name = segment_name(number);
+        let new = format!("{name}.new");
+        let fresh = self.write_fresh(&new, header, entries).inspect_err(|_| self.discard(&new))?;
+        if let Err(source) = self.disk.rename(&new, &name) {
+            self.discard(&new);
+            self.discard(&name);
+            return Err(StoreError::disk("rename", &new)(source));
+        }
+        self.counts.syncs += 1;
+        if let Err(source) = self.disk.sync_dir() {
+            self.discard(&name);
+            return Err(StoreError::disk("sync", "the state directory")(source));
+        }
+        if let Some(old) = self.live.replace(fresh) {
+            self.retire(&old);
+        }
+        self.unsynced.clear();
+        self.not_before = 0;
+        self.do_chores();
+        Ok(())
+    }
+
+    fn write_fresh(
+        &mut self,
+        name: &str,
+        header: Header,
+        entries: &[Entry],
+    ) -> Result<Live<D::File>, StoreError> {
+        let file = self.disk.create(name).map_err(StoreError::disk("create", name))?;
+        let mut writer = Writer::new(&file, name, &header);
+        let mut gaps = Vec::new();
+        if let Some(old) = &self.live {
+            gaps = writer.compact(&old.source(), self.options.history, self.disk_bytes() / 4)?;
+        }
+        let base = writer.len().max(HEADER_BYTES);
+        let held = [self.unsynced.as_slice(), entries].concat();
+        if !held.is_empty() {
+            writer.commit(header.next_seq, &held)?;
+        }
+        self.counts.syncs += 1;
+        let (len, frames) = writer.finish()?;
+        self.counts.frames += frames;
+        self.counts.written += len;
+        // Damage known since the start has been reported.
+        if let Some(old) = self.live.as_mut().filter(|old| !old.damaged && !gaps.is_empty()) {
+            old.damaged = true;
+            let aside = format!("damaged-{}", old.header.number);
+            self.notes.extend(gaps.into_iter().map(|gap| damage(gap, &aside)));
+        }
+        let synced_seq = header.next_seq + numbered(&held);
+        Ok(Live { file, header, len, synced: len, synced_seq, base, sound: true, damaged: false })
+    }
+
+    /// A replaced segment goes; a damaged one is kept, the newest one of them.
+    fn retire(&mut self, old: &Live<D::File>) {
+        if !old.damaged {
+            self.chores.push(Chore::Remove(old.name()));
+            return;
+        }
+        let names = self.disk.list().unwrap_or_default();
+        let aside = names.into_iter().filter(|name| number_of(name, "damaged").is_some());
+        self.chores.extend(aside.map(Chore::Remove));
+        self.chores.push(Chore::Rename(old.name(), format!("damaged-{}", old.header.number)));
+    }
+
+    /// What fails here, the next start finds again.
+    fn do_chores(&mut self) {
+        for chore in core::mem::take(&mut self.chores) {
+            let done = match &chore {
+                Chore::Remove(name) => self.disk.remove(name),
+                Chore::Rename(from, to) => self.disk.rename(from, to),
+            };
+            if let Err(error) = done {
+                log::warn!("{chore:?}: {error}");
+            }
+        }
+    }
+
+    fn discard(&self, name: &str) {
+        if let Err(error) = self.disk.remove(name) {
+            log::debug!("remove {name}: {error}");
+        }
+    }
+}
+
+/// The entries without outputs.
+fn lean(entries: &[Entry]) -> Vec<Entry> {
+    let mut lean = entries.to_vec();
+    lean.iter_mut().for_each(strip);
+    lean
+}

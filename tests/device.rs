@@ -1,0 +1,17 @@
+//! The two binaries end to end: real processes, a real disk, a real clock. Nothing here asserts how long anything took;
+//! waiting is for a condition, with a deadline that only a broken agent meets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that panics says what is wrong"
+)]
+
+mod device {
+    mod command_line;
+    mod files;
+    mod gates;
+    mod kills;
+    mod rig;
+    mod witness;
+}

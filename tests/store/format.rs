@@ -1,0 +1,148 @@
+//! Format 1, byte by byte. If one of these fails, the format has changed: that is a new version, with its own file.
+
+use std::path::Path;
+
+use leafcron::job::{
+    Clock, CommandId, Covers, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, LastAttempt, Missed,
+    Outcome, Output, Pending, PendingStage, Readings, Reason, Record, Source, Started, Trigger,
+};
+use leafcron::store::{Durability, MemDisk};
+
+use crate::sample::{BOOT, Model, at, event, intent, job, open, pending, record, segment, started, state_of};
+
+/// Every entry, every kind of event, and a record with everything in it.
+fn one_of_each() -> Vec<Entry> {
+    let id: CommandId = "cmd-1".parse().unwrap();
+    let kinds = [
+        EventKind::Started { version: "0.1.0".to_owned() },
+        EventKind::Stopped,
+        EventKind::ClockStep { by_ms: -15_000 },
+        EventKind::Dropped { from: 1, to: 9, count: 9, why: "disk".to_owned() },
+        EventKind::Damaged { from: 3, to: 4, file: "damaged-1".to_owned() },
+        EventKind::Newer { file: "newer-2".to_owned() },
+        EventKind::Overdue { job: job(0), started: at(3) },
+        EventKind::Refused { job: Some(job(1)), source: "a.toml".to_owned(), reason: "schedule".to_owned() },
+        EventKind::Paused { job: job(1) },
+        EventKind::Resumed { job: job(1) },
+        EventKind::Unrecorded { count: 2, why: "full".to_owned() },
+    ];
+    let event = |kind| Entry::Event(DeviceEvent { at: at(9), clock: Clock::Unsynced, kind });
+    let Entry::Record(plain) = record(5, 8) else { unreachable!() };
+    let full = Record {
+        key: FireKey { job: job(2), fire: Fire::Manual { id } },
+        trigger: Trigger::Manual,
+        outcome: Outcome::Stopped,
+        last: false,
+        reason: Some(Reason::Shutdown),
+        detail: Some("gone".to_owned()),
+        exit_code: None,
+        signal: Some(15),
+        covers: Some(Covers { from: at(1), to: at(5), count: 5 }),
+        stopped_by: Some("root".to_owned()),
+        not_applied: vec!["memory".to_owned()],
+        output: Some(Output { head: "a".to_owned(), tail: "z".to_owned(), bytes: 99, dropped: 97 }),
+        gate: Readings {
+            load_per_cpu: Some(0.5),
+            memory_available: Some(1 << 30),
+            disk_available: vec![("/".to_owned(), None)],
+            check: Some(true),
+        },
+        clock: Clock::Unsynced,
+        ..*plain.clone()
+    };
+    let last = LastAttempt {
+        outcome: Outcome::Failed,
+        reason: None,
+        exit_code: Some(1),
+        signal: None,
+        started: Some(at(7)),
+    };
+    let key = FireKey { job: job(0), fire: Fire::Reboot { boot: BOOT } };
+    let Entry::Pending(waits) = pending(7) else { unreachable!() };
+    let waits =
+        Pending { key, stage: PendingStage::Backoff, last: Some(last), trigger: Trigger::Reboot, ..waits };
+    let mut entries = vec![
+        Entry::Booted { boot: BOOT },
+        Entry::Defined { job: job(0), source: Source::File("a.toml".to_owned()), text: "{}".to_owned() },
+        Entry::Defined { job: job(0), source: Source::Agent, text: "{}".to_owned() },
+        Entry::Defined { job: job(1), source: Source::Group("all".parse().unwrap()), text: "{}".to_owned() },
+        Entry::Withdrawn { job: job(0), source: Source::Agent },
+        Entry::Began { job: job(0), era: 1, at: at(0) },
+        Entry::Record(Box::new(full)),
+        Entry::Record(plain),
+        Entry::Pending(waits),
+        Entry::Missed(Missed { job: job(1), era: 1, after: at(1), to: at(5) }),
+        intent(6),
+        started(6),
+        Entry::Paused { job: job(2), at: at(2) },
+        Entry::Resumed { job: job(1) },
+        Entry::Forgotten { job: "old".parse().unwrap() },
+    ];
+    entries.extend(kinds.map(event));
+    entries
+}
+
+/// A first segment, and the compacted one that follows it.
+fn journals() -> (Vec<(&'static str, Vec<u8>)>, Model) {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut model = Model::new();
+    assert!(
+        model.run(&mut journal, &[(one_of_each(), Durability::Synced), (vec![event(1)], Durability::Synced)])
+    );
+    let first = disk.content(&segment(&disk)).unwrap();
+    journal.compact().unwrap();
+    let later =
+        vec![intent(8), Entry::Started(Started { run: leafcron::job::RunId(8), pid: 1, start_ticks: 2 })];
+    assert!(model.run(&mut journal, &[(later, Durability::Unsynced)]));
+    let second = disk.content(&segment(&disk)).unwrap();
+    (vec![("journal-1", first), ("journal-2", second)], model)
+}
+
+#[test]
+fn a_journal_of_format_1_is_written_as_it_always_was() {
+    for (name, bytes) in journals().0 {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        if std::env::var_os("LEAFCRON_BLESS").is_some() {
+            std::fs::write(&path, &bytes).unwrap();
+        }
+        assert!(std::fs::read(&path).unwrap() == bytes, "{name} differs from its golden bytes");
+    }
+}
+
+#[test]
+fn a_journal_of_format_1_is_read_as_it_always_was() {
+    let model = journals().1;
+    let files = [
+        ("journal-1", include_bytes!("../golden/journal-1").as_slice(), &model.states[2]),
+        ("journal-2", include_bytes!("../golden/journal-2").as_slice(), &model.states[3]),
+    ];
+    for (name, bytes, expected) in files {
+        let disk = MemDisk::new();
+        disk.put(name, bytes);
+        let (_, recovered) = open(&disk);
+        assert_eq!((recovered.epoch, recovered.notes.len()), (Id128([0xe0; 16]), 0), "{name}");
+        assert_eq!(state_of(&disk, &recovered), *expected, "{name}");
+    }
+}
+
+#[test]
+fn the_layout_is_the_one_in_the_picture() {
+    let bytes = include_bytes!("../golden/journal-1");
+    assert_eq!(&bytes[..12], b"leafcron\x01\0\0\0");
+    assert_eq!(&bytes[12..20], 1u64.to_le_bytes());
+    assert_eq!(&bytes[20..36], [0xe0; 16]);
+    assert_eq!(&bytes[36..44], 1u64.to_le_bytes());
+    assert_eq!(&bytes[44..76], [0; 32]);
+    assert_eq!(bytes[76..80], crc32c::crc32c(&bytes[..76]).to_le_bytes());
+    assert_eq!(bytes[..80], bytes[80..160]);
+    let len = u32::from_le_bytes(bytes[160..164].try_into().unwrap());
+    let end = 168 + usize::try_from(len).unwrap();
+    let mut crc = crc32c::crc32c(&bytes[..80]);
+    for part in [&160u64.to_le_bytes()[..], &len.to_le_bytes(), &bytes[168..end]] {
+        crc = crc32c::crc32c_append(crc, part);
+    }
+    assert_eq!(bytes[164..168], crc.to_le_bytes());
+    // Commit, first seq 1, 26 entries, the first of them Booted (variant 10).
+    assert_eq!(bytes[168..172], [0, 1, 26, 10]);
+}
