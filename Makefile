@@ -15,6 +15,11 @@ DEVICE := --no-default-features --lib --bin leafcrond
 help: # what can be made
 	@sed -n 's/^\([a-z]*\):.* # \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand --tabs=16
 
+.PHONY: demo
+demo: setup-build # leafcrond for half a minute, killed in the middle, and every due instant accounted for
+	$(CARGO) build --bins --example demo
+	@"$${CARGO_TARGET_DIR:-target}"/debug/examples/demo
+
 .PHONY: test
 test: setup-test format deny lint check tests # everything: format, dependencies, lints, both builds, all tests
 	@if [ -s "$${CARGO_TARGET_DIR:-target}/not-checked" ]; then cat "$${CARGO_TARGET_DIR:-target}/not-checked"; fi
