@@ -1,0 +1,60 @@
+# The project's verbs. `make demo` and `make test` do all their own set-up on a Debian-like machine with cargo.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CARGO := cargo --locked
+# The device binary knows nothing of the command line, which is the feature `cli`.
+DEVICE := --no-default-features --lib --bin leafcrond
+
+.PHONY: help
+help: # what can be made
+	@sed -n 's/^\([a-z]*\):.* # \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand --tabs=16
+
+.PHONY: demo
+demo: setup-build # leafcrond for half a minute, killed in the middle, and every due instant accounted for
+	$(CARGO) build --bins --example demo
+	@"$${CARGO_TARGET_DIR:-target}"/debug/examples/demo
+
+.PHONY: test
+test: setup-test format deny lint check tests # everything: format, dependencies, lints, both builds, all tests
+	@if [ -s "$${CARGO_TARGET_DIR:-target}/not-checked" ]; then cat "$${CARGO_TARGET_DIR:-target}/not-checked"; fi
+
+.PHONY: tests
+tests: setup-build
+	$(CARGO) test
+
+.PHONY: check
+check: setup-build # compiles all of it, and the device binary without the command line
+	$(CARGO) check --all-targets
+	$(CARGO) check $(DEVICE)
+	@if $(CARGO) tree --no-default-features --edges normal --prefix none | grep '^clap'; then \
+	    echo 'check: the device binary depends on the command line' >&2; exit 1; fi
+
+.PHONY: lint
+lint: setup-test # clippy with every warning an error, with and without the command line
+	$(CARGO) clippy --all-targets -- --deny warnings
+	$(CARGO) clippy $(DEVICE) -- --deny warnings
+
+.PHONY: fmt
+fmt: setup-test # formats the sources
+	cargo fmt
+
+# What `make test` wants: formatted already.
+.PHONY: format
+format: setup-test
+	cargo fmt --check
+
+.PHONY: deny
+deny: setup-test # licences, bans, sources and advisories of the dependencies
+	.ci/deny
+
+.PHONY: setup-build setup-test
+setup-build:
+	@.ci/setup build
+setup-test:
+	@.ci/setup test

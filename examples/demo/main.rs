@@ -1,0 +1,288 @@
+//! `make demo`: leafcrond for half a minute in a directory of its own, on a real schedule, killed in the middle; then
+//! every due instant is accounted for, without asking leafcron what was due.
+//!
+//! ```text
+//!  seconds    0    2    4    6    8    10   12   14   16   18   20   22
+//!  beat       |    x    x    x    x    x    -    -    x    x    x    x    every 2 s
+//!  slow            x===| timed out
+//!  patient              x....| its gate holds it, then it is skipped
+//!  long                               x========|      outlives the agent
+//!  cut                                x==| its runner dies with the agent
+//!  leafcrond  ============================ kill -9     ================
+//! ```
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a demonstration talks")]
+#![expect(clippy::disallowed_methods, reason = "it goes by the machine's clock, not by leafcron's")]
+
+mod device;
+mod ledger;
+mod marked;
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use device::Device;
+use leafcron::job::{Outcome, RecordJson};
+use ledger::{Every, Expected, Ledger};
+
+type Outcomes<T> = Result<T, Box<dyn Error>>;
+
+/// When things happen, in seconds after the start of the schedule.
+const SLOW_AT: i64 = 2;
+const PATIENT_AT: i64 = 4;
+const LONG_AT: i64 = 10;
+const KILL_AT_MS: i64 = 11_500;
+const BACK_AT_MS: i64 = 16_500;
+const END_AT_MS: i64 = 22_900;
+/// No answer may take longer than this, nor the clock be read so close to a due instant.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at the history.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&stop)) {
+            eprintln!("demo: cannot watch for signal {signal}: {error}");
+        }
+    }
+    match demonstrate(stop) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether nothing was lost, doubled or left behind.
+fn demonstrate(stop: Arc<AtomicBool>) -> Outcomes<bool> {
+    let device = Device::new()?;
+    // The schedule begins at an even second, with a second for the agent to come up.
+    let zero = (now_ms()? / 1_000 + 2) / 2 * 2;
+    let jobs = jobs(zero, &device);
+    device.write_jobs(&jobs.text)?;
+    let mut show = Show { device, zero, stop, told: BTreeSet::new() };
+
+    println!("leafcrond runs in {}, with these jobs:\n", show.device.dir().display());
+    println!("{}", indented(&jobs.text));
+    let from = now_ms()?;
+    show.device.start()?;
+    show.wait_for_answer()?;
+    show.say("leafcrond has read its jobs and waits for the first instant");
+    let certain_from = now_ms()?;
+
+    show.watch_until(KILL_AT_MS)?;
+    let cut = show.device.runner_of("cut")?;
+    show.device.kill()?;
+    marked::kill(cut)?;
+    show.say("kill -9: leafcrond is dead, and so is the runner of `cut`. `long` runs on, alone");
+    show.pass_until(BACK_AT_MS)?;
+    show.device.start()?;
+    show.wait_for_answer()?;
+    show.say("leafcrond is back, and reads its journal");
+    show.watch_until(END_AT_MS)?;
+    let status = show.settled()?;
+    let until = status.now.millis();
+    let records = show.device.history()?;
+    show.device.stop()?;
+    show.say("leafcrond was told to stop, and did");
+
+    let expected = Expected { from, certain_from, until };
+    let mut ledger = Ledger::default();
+    for (name, every) in jobs.schedules {
+        ledger.add(name, &expected.of(every), &show.device.witnesses(name)?, &records);
+    }
+    println!(
+        "\nWhat was due goes by the schedule and the clock, what ran by the line that each job wrote itself,"
+    );
+    println!("and both are held against leafcron's records:\n\n{ledger}");
+    let left = show.device.left_behind()?;
+    for process in &left {
+        println!("left behind: {process}");
+    }
+    let good = ledger.is_clean() && left.is_empty() && told_the_story(&records);
+    println!(
+        "{}",
+        if good { "Nothing was lost, nothing was doubled, no process is left." } else { "NOT GOOD." }
+    );
+    Ok(good)
+}
+
+/// Each of the four jobs that something happens to ended as announced.
+fn told_the_story(records: &[RecordJson]) -> bool {
+    let story = [
+        ("slow", Outcome::TimedOut),
+        ("patient", Outcome::Skipped),
+        ("long", Outcome::Succeeded),
+        ("cut", Outcome::Interrupted),
+    ];
+    let mut good = true;
+    for (job, outcome) in story {
+        if !records.iter().any(|it| it.job.as_str() == job && it.last && it.outcome == outcome) {
+            println!("`{job}` did not end as it should have: {outcome:?}");
+            good = false;
+        }
+    }
+    good
+}
+
+struct Jobs {
+    text: String,
+    schedules: [(&'static str, Every); 5],
+}
+
+fn jobs(zero: i64, device: &Device) -> Jobs {
+    let at = |second: i64| (zero + second).rem_euclid(60);
+    let minutely = |second: i64| Every { secs: 60, offset: at(second) };
+    let (slow, patient, long) = (at(SLOW_AT), at(PATIENT_AT), at(LONG_AT));
+    let dir = device.dir().display();
+    let text = format!(
+        r#"[job.beat]
+schedule = "*/2 * * * * *"
+command  = 'echo "$LEAFCRON_DUE" >> {dir}/ran.beat'
+
+[job.slow]
+schedule = "{slow} * * * * *"
+command  = 'echo "$LEAFCRON_DUE" >> {dir}/ran.slow; sleep 60'
+timeout  = "2s"
+
+[job.patient]
+schedule = "{patient} * * * * *"
+command  = 'echo "$LEAFCRON_DUE" >> {dir}/ran.patient'
+hold     = "4s"
+require  = {{ memory_available = "1024TiB" }}
+
+[job.long]
+schedule = "{long} * * * * *"
+command  = 'echo "$LEAFCRON_DUE" >> {dir}/ran.long; sleep 4; echo done'
+
+[job.cut]
+schedule = "{long} * * * * *"
+command  = 'echo "$LEAFCRON_DUE" >> {dir}/ran.cut; sleep 60'
+"#
+    );
+    let schedules = [
+        ("beat", Every { secs: 2, offset: 0 }),
+        ("slow", minutely(SLOW_AT)),
+        ("patient", minutely(PATIENT_AT)),
+        ("long", minutely(LONG_AT)),
+        ("cut", minutely(LONG_AT)),
+    ];
+    Jobs { text, schedules }
+}
+
+/// The device, the clock that the narration goes by, and what was told already.
+struct Show {
+    device: Device,
+    zero: i64,
+    stop: Arc<AtomicBool>,
+    told: BTreeSet<u64>,
+}
+
+impl Show {
+    fn say(&self, text: &str) {
+        let since = now_ms().unwrap_or_default() - self.zero * 1_000;
+        println!("{:>5}.{} s  {text}", since.div_euclid(1_000), since.rem_euclid(1_000) / 100);
+    }
+
+    /// Tells each new record until that moment of the schedule.
+    fn watch_until(&mut self, at_ms: i64) -> Outcomes<()> {
+        while self.left(at_ms)? > Duration::ZERO {
+            self.tell()?;
+            thread::sleep(LOOK.min(self.left(at_ms)?));
+        }
+        self.tell()
+    }
+
+    /// Lets time pass; nobody is there to ask.
+    fn pass_until(&self, at_ms: i64) -> Outcomes<()> {
+        while self.left(at_ms)? > Duration::ZERO {
+            thread::sleep(LOOK.min(self.left(at_ms)?));
+        }
+        Ok(())
+    }
+
+    fn left(&self, at_ms: i64) -> Outcomes<Duration> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err("interrupted".into());
+        }
+        let left = self.zero * 1_000 + at_ms - now_ms()?;
+        Ok(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
+    fn tell(&mut self) -> Outcomes<()> {
+        for record in self.device.history()? {
+            if self.told.insert(record.seq) {
+                self.say(&in_words(&record));
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_answer(&mut self) -> Outcomes<()> {
+        let mut waited = Duration::ZERO;
+        while let Err(error) = self.device.status() {
+            if waited > PATIENCE || self.stop.load(Ordering::Relaxed) {
+                return Err(format!("leafcrond does not answer: {error}\n{}", self.device.log()).into());
+            }
+            self.device.is_alive()?;
+            thread::sleep(LOOK / 10);
+            waited += LOOK / 10;
+        }
+        Ok(())
+    }
+
+    /// The first status in which nothing runs nor waits, well clear of any due instant.
+    fn settled(&mut self) -> Outcomes<leafcron::job::Status> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let status = self.device.status()?;
+            let into = status.now.millis().rem_euclid(2_000);
+            if status.running.is_empty() && status.waiting.is_empty() && (500..1_900).contains(&into) {
+                self.tell()?;
+                return Ok(status);
+            }
+            if waited > PATIENCE || self.stop.load(Ordering::Relaxed) {
+                return Err(format!("leafcrond does not come to rest: {status:#?}").into());
+            }
+            self.tell()?;
+            thread::sleep(LOOK);
+            waited += LOOK;
+        }
+    }
+}
+
+fn in_words(record: &RecordJson) -> String {
+    let due = record.due.millis();
+    let name = format!("{:<8}", record.job.as_str());
+    let late = record.started.map_or(0, |started| started.millis() - due);
+    let took = |started: leafcron::job::WallTime| record.ended.millis() - started.millis();
+    let at = format!("due at :{:02}", record.due.secs().rem_euclid(60));
+    let reason = record.reason.map_or(String::new(), |reason| format!(" ({})", ledger::word(&reason)));
+    let outcome = ledger::word(&record.outcome).replace('_', " ");
+    match (record.outcome, &record.covers, record.started) {
+        (Outcome::Succeeded, _, Some(started)) => {
+            format!("{name} {at}, started {late} ms later, succeeded after {} ms", took(started))
+        }
+        (Outcome::Skipped, Some(covers), _) if covers.count > 1 => {
+            format!("{name} {at} and {} before it: skipped{reason}", covers.count - 1)
+        }
+        (Outcome::Skipped, _, _) => format!("{name} {at}: skipped{reason}"),
+        (_, _, Some(started)) => format!("{name} {at}: {outcome}{reason} after {} ms", took(started)),
+        (_, _, None) => format!("{name} {at}: {outcome}{reason}"),
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+fn now_ms() -> Outcomes<i64> {
+    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}
