@@ -12,6 +12,7 @@
 //! Without a directory nothing was started, unless the journal knows a runner. In a later boot nothing is alive.
 
 use core::time::Duration;
+use std::collections::HashSet;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -66,7 +67,7 @@ impl Runtime {
             return Ok(match (started, noted()) {
                 (None, _) => Found::NeverStarted,
                 (Some(_), Some(live)) => Found::Running(live),
-                (Some(it), None) => self.lost(since, Some((it.pid, it.start_ticks)), None),
+                (Some(it), None) => lost(since, Some((it.pid, it.start_ticks)), None),
             });
         };
         if let Some(result) = result(&dir, run).doing(what)? {
@@ -77,7 +78,7 @@ impl Runtime {
             if let Some(live) = noted() {
                 return Ok(Found::Running(live));
             }
-            if dir.claim("").doing(what)? == Claim::Won {
+            if dir.give_up().doing(what)? == Claim::Won {
                 return Ok(Found::NeverStarted);
             }
             go = dir.go().doing(what)?;
@@ -95,14 +96,7 @@ impl Runtime {
         if let Some(result) = result(&dir, run).doing(what)? {
             return Ok(Found::Ended(result));
         }
-        Ok(self.lost(since, runner, Some(&dir)))
-    }
-
-    fn lost(&self, since: Since, runner: Option<(u32, u64)>, dir: Option<&RunDir>) -> Found {
-        if since == Since::ThisBoot {
-            self.end_tree(runner, dir);
-        }
-        Found::Lost
+        Ok(lost(since, runner, Some(&dir)))
     }
 
     /// Ends what a dead agent left of a Run that nobody remembers: its tree, its runner, its directory.
@@ -113,37 +107,54 @@ impl Runtime {
         let what = || format!("abandon run {run}");
         let Some(dir) = RunDir::find(self.runs(), run).doing(what)? else { return Ok(()) };
         // Won: a runner that is still on its way will not start anything.
-        if dir.claim("").doing(what)? == Claim::Lost
+        if dir.give_up().doing(what)? == Claim::Lost
             && let Go::Runner { pid, start_ticks } = dir.go().doing(what)?
         {
             let root = Path::new(proc::ROOT);
             if let Some(runner) = proc::process(root, pid).filter(|it| it.start_ticks == start_ticks) {
-                let tree = tree::descendants(&proc::all(root).doing(what)?, pid);
+                // Last of all: as long as it lives, whatever is born meanwhile stays below it.
+                sweep(root, |all| tree::descendants(all, pid));
                 kill(&[runner]);
-                kill(&tree);
             }
-            self.end_tree(Some((pid, start_ticks)), Some(&dir));
+            end_tree(Some((pid, start_ticks)), Some(&dir));
         }
         dir::clear(self.runs(), run).doing(what)
     }
+}
 
-    /// Kills what is left of a dead runner's tree, until nothing is.
-    fn end_tree(&self, runner: Option<(u32, u64)>, dir: Option<&RunDir>) {
-        let spec = dir.and_then(|dir| dir.read(SPEC).ok()).and_then(|bytes| RunSpec::decode(&bytes));
-        let marks: Vec<String> =
-            spec.iter().flat_map(super::env::facts).map(|(name, value)| format!("{name}={value}")).collect();
-        let dead = Dead { runner, marks: &marks, heir: std::process::id() };
-        let root = Path::new(proc::ROOT);
-        for _ in 0..SWEEPS {
-            let left = dead.left(root, &proc::all(root).unwrap_or_default());
-            kill(&left);
-            if left.iter().all(|it| it.zombie) {
-                return;
-            }
-            std::thread::sleep(PAUSE);
-        }
-        log::error!("of a run whose runner died, processes are left that do not end by KILL");
+fn lost(since: Since, runner: Option<(u32, u64)>, dir: Option<&RunDir>) -> Found {
+    if since == Since::ThisBoot {
+        end_tree(runner, dir);
     }
+    Found::Lost
+}
+
+/// Kills what is left of a dead runner's tree, until nothing is.
+fn end_tree(runner: Option<(u32, u64)>, dir: Option<&RunDir>) {
+    let spec = dir.and_then(|dir| dir.read(SPEC).ok()).and_then(|bytes| RunSpec::decode(&bytes));
+    let marks: Vec<String> =
+        spec.iter().flat_map(super::env::facts).map(|(name, value)| format!("{name}={value}")).collect();
+    let mut dead = Dead { runner, marks: &marks, heir: std::process::id(), sessions: HashSet::new() };
+    let root = Path::new(proc::ROOT);
+    sweep(root, |all| {
+        let left = dead.left(root, all);
+        // What they bear while they are killed is in their sessions, if nowhere else.
+        dead.sessions.extend(left.iter().map(|it| it.session));
+        left
+    });
+}
+
+/// Kills what `find` finds, until it finds nothing that lives.
+fn sweep(root: &Path, mut find: impl FnMut(&[Process]) -> Vec<Process>) {
+    for _ in 0..SWEEPS {
+        let left = find(&proc::all(root).unwrap_or_default());
+        kill(&left);
+        if left.iter().all(|it| it.zombie) {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    log::error!("of a run that is over, processes are left that do not end by KILL");
 }
 
 fn kill(processes: &[Process]) {

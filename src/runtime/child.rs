@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, chdir};
 use rustix::fs::Mode;
 
@@ -137,7 +137,8 @@ fn spawn(path: &CStr, argv: &[CString], env: &[CString], output: &PipeWriter) ->
     )?;
     attributes.set_pgroup(Pid::from_raw(0))?;
     attributes.set_sigmask(&SigSet::empty())?;
-    attributes.set_sigdefault(&SigSet::all())?;
+    // The others are at their default since `settle`.
+    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
     posix_spawn(path, &actions, &attributes, argv, env)
 }
 

@@ -3,28 +3,34 @@
 //! ```text
 //!   <run_dir>/runs/            0700, the agent's
 //!     17/  spec                what to do; written before a runner is started
-//!          go                  who starts the command: "pid start-ticks", or empty: the agent gave the Run up
+//!          go                  who starts the command: a link to "pid start-ticks", or to "nobody": the agent
+//!                              gave the Run up
 //!          result              how it ended; appears whole
 //!     .18/                     being removed
 //! ```
-//! `go` appears once, whole and with its content, by a rename that replaces nothing: whoever wins it decides whether
-//! the command is ever started. A runner that comes late, to a directory that is being removed or gone, must not
+//! `go` is a symbolic link that leads nowhere: the one thing that a file system makes exclusively and with its content
+//! in one step (editors lock files so). Whoever makes it decides whether the command is ever started. A runner that comes late, to a directory that is being removed or gone, must not
 //! start: removal begins by renaming the directory, and a runner looks after its claim whether it still has its name.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::proc::{self, Process};
 use crate::job::RunId;
 
 pub(super) const SPEC: &str = "spec";
 const GO: &str = "go";
 const RESULT: &str = "result";
+/// What `go` leads to when the agent made it.
+const NOBODY: &str = "nobody";
 /// Any of the files, in bytes: a definition with its variables, or an output, at most.
 const FILE_BYTES: u64 = 1024 * 1024;
+/// What holds almost any of them, in bytes.
+const COMMON_BYTES: usize = 4096;
 /// How often a directory is emptied that does not stay empty.
 const REMOVALS: u32 = 8;
 
@@ -85,7 +91,8 @@ impl RunDir {
     pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
-        let mut bytes = Vec::new();
+        // One read for almost every file.
+        let mut bytes = Vec::with_capacity(COMMON_BYTES);
         file.take(FILE_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -113,26 +120,36 @@ impl RunDir {
         }
     }
 
-    /// Puts `text` into `go`, unless it is there.
-    pub(super) fn claim(&self, text: &str) -> io::Result<Claim> {
-        let temporary = format!("go.{}", std::process::id());
-        self.write(&temporary, text.as_bytes())?;
-        match rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, GO, RenameFlags::NOREPLACE) {
+    /// Makes `go` for this runner, unless it is there.
+    pub(super) fn claim(&self, runner: &Process) -> io::Result<Claim> {
+        self.make_go(&proc::claim_text(runner))
+    }
+
+    /// Makes `go` for the agent, unless it is there: the command will never be started.
+    pub(super) fn give_up(&self) -> io::Result<Claim> {
+        self.make_go(NOBODY)
+    }
+
+    fn make_go(&self, text: &str) -> io::Result<Claim> {
+        match rustix::fs::symlinkat(text, &self.fd, GO) {
             Ok(()) => Ok(Claim::Won),
-            Err(Errno::EXIST) => self.remove(&temporary).map(|()| Claim::Lost),
+            Err(Errno::EXIST) => Ok(Claim::Lost),
             Err(error) => Err(error.into()),
         }
     }
 
     pub(super) fn go(&self) -> io::Result<Go> {
-        let text = match self.read(GO) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Go::Open),
-            other => other?,
+        let text = match rustix::fs::readlinkat(&self.fd, GO, Vec::new()) {
+            Ok(text) => text,
+            Err(Errno::NOENT) => return Ok(Go::Open),
+            // Not a link.
+            Err(Errno::INVAL) => return Ok(Go::Unknown),
+            Err(error) => return Err(error.into()),
         };
-        if text.is_empty() {
+        if text.to_bytes() == NOBODY.as_bytes() {
             return Ok(Go::GivenUp);
         }
-        let named = super::proc::parse_claim(&text);
+        let named = proc::parse_claim(text.to_bytes());
         Ok(named.map_or(Go::Unknown, |(pid, start_ticks)| Go::Runner { pid, start_ticks }))
     }
 
@@ -165,9 +182,9 @@ pub(super) fn existing(runs: BorrowedFd<'_>) -> io::Result<Vec<RunId>> {
     for entry in rustix::fs::Dir::read_from(runs)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
-        match name.strip_prefix('.').and_then(super::proc::parse_run) {
+        match name.strip_prefix('.').and_then(proc::parse_run) {
             Some(_) => remove(runs, name)?,
-            None => found.extend(super::proc::parse_run(name)),
+            None => found.extend(proc::parse_run(name)),
         }
     }
     found.sort_unstable();
@@ -210,6 +227,8 @@ fn absent_is_fine(removed: Result<(), Errno>) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const RUNNER: Process = Process { pid: 5, parent: 1, session: 5, start_ticks: 6, zombie: false };
+
     fn runs() -> (tempfile::TempDir, OwnedFd) {
         let dir = tempfile::tempdir().unwrap();
         let fd = open_dir(CWD, dir.path().to_str().unwrap()).unwrap();
@@ -221,9 +240,16 @@ mod tests {
         let (_keep, runs) = runs();
         let dir = RunDir::create(runs.as_fd(), RunId(1)).unwrap();
         assert_eq!(dir.go().unwrap(), Go::Open);
-        assert_eq!(dir.claim("5 6\n").unwrap(), Claim::Won);
-        assert_eq!(dir.claim("").unwrap(), Claim::Lost);
+        assert_eq!(dir.claim(&RUNNER).unwrap(), Claim::Won);
+        assert_eq!(dir.give_up().unwrap(), Claim::Lost);
         assert_eq!(dir.go().unwrap(), Go::Runner { pid: 5, start_ticks: 6 });
+        let dir = RunDir::create(runs.as_fd(), RunId(2)).unwrap();
+        assert_eq!(dir.give_up().unwrap(), Claim::Won);
+        assert_eq!(dir.claim(&RUNNER).unwrap(), Claim::Lost);
+        assert_eq!(dir.go().unwrap(), Go::GivenUp);
+        let dir = RunDir::create(runs.as_fd(), RunId(3)).unwrap();
+        dir.write(GO, b"5 6").unwrap();
+        assert_eq!(dir.go().unwrap(), Go::Unknown);
     }
 
     #[test]
@@ -232,7 +258,7 @@ mod tests {
         let late = RunDir::create(runs.as_fd(), RunId(1)).unwrap();
         assert!(late.is_in(runs.as_fd(), RunId(1)).unwrap());
         rustix::fs::renameat(&runs, "1", &runs, ".1").unwrap();
-        assert_eq!(late.claim("5 6\n").unwrap(), Claim::Won);
+        assert_eq!(late.claim(&RUNNER).unwrap(), Claim::Won);
         assert!(!late.is_in(runs.as_fd(), RunId(1)).unwrap());
         // The same number anew is another directory.
         RunDir::create(runs.as_fd(), RunId(1)).unwrap();

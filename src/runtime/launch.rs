@@ -12,7 +12,6 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 use super::live::Live;
 use super::nursery::REPLY_BYTES;
-use super::proc;
 use crate::job::RunId;
 
 /// A fork takes well under a millisecond; a nursery that says nothing for so long is given up.
@@ -90,8 +89,7 @@ impl Launcher {
             .stdout(Stdio::null())
             .spawn()
             .ok()?;
-        let process = proc::process(std::path::Path::new(proc::ROOT), child.id())?;
-        let live = Live::find(run, child.id(), process.start_ticks);
+        let live = Live::child(run, child.id());
         child.wait().ok()?;
         live
     }

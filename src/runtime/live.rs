@@ -41,6 +41,12 @@ impl Live {
         Some(Self { started: Started { run, pid, start_ticks }, pidfd })
     }
 
+    /// A child that nobody has waited for yet: its pid is its own whatever its start time.
+    pub(super) fn child(run: RunId, pid: u32) -> Option<Self> {
+        let (pidfd, process) = tree::pidfd_of(pid)?;
+        Some(Self { started: Started { run, pid, start_ticks: process.start_ticks }, pidfd })
+    }
+
     /// The run.
     #[must_use]
     pub fn run(&self) -> RunId {
@@ -94,17 +100,14 @@ impl Runtime {
         let launched = dir
             .write(SPEC, &spec.encode())
             .and_then(|()| self.launcher.launch(self.runs(), run))
-            .and_then(|pid| {
-                let process = proc::process(Path::new(proc::ROOT), pid);
-                process.and_then(|it| Live::find(run, pid, it.start_ticks)).ok_or(Errno::SRCH.into())
-            });
+            .and_then(|pid| Live::child(run, pid).ok_or(Errno::SRCH.into()));
         launched.or_else(|error| self.given_up(&dir, run, error))
     }
 
     /// A runner may exist although no word of it came back: only `go` tells.
     fn given_up(&self, dir: &RunDir, run: RunId, error: io::Error) -> Result<Live, RuntimeError> {
         let what = || format!("start a runner for run {run}");
-        match dir.claim("").doing(what)? {
+        match dir.give_up().doing(what)? {
             Claim::Won => {
                 dir::clear(self.runs(), run).doing(what)?;
                 Err(RuntimeError::new(what(), error))

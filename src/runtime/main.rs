@@ -19,19 +19,18 @@ pub fn runner_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter();
     let asked = arguments.next().unwrap_or_default();
     runner::settle();
-    let done = match asked.to_str() {
-        Some("nursery") => nursery::serve(),
-        name => match name.and_then(proc::parse_run) {
-            Some(run) => one(run).map_err(|error| (run, error)),
-            None => return ExitCode::from(2),
+    match asked.to_str() {
+        Some("nursery") => match nursery::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                runner::complain("nursery", &error);
+                ExitCode::FAILURE
+            }
         },
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((run, error)) => {
-            runner::complain(run, &error);
-            ExitCode::FAILURE
-        }
+        name => match name.and_then(proc::parse_run) {
+            Some(run) => runner::finish(run, &one(run)),
+            None => ExitCode::from(2),
+        },
     }
 }
 

@@ -16,32 +16,31 @@ use rustix::time::Timespec;
 
 use super::error::{Doing, RuntimeError};
 use super::sys::{self, Forked};
+use super::user::Identity;
 use super::{dir, runner};
 use crate::job::RunId;
 
 /// Without work for so long, it ends: an idle agent has no second process.
 const IDLE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-/// Complaints that are about no Run.
-const NO_RUN: RunId = RunId(0);
+/// What it calls itself.
+const NAME: &core::ffi::CStr = c"leafcron-nurse";
 
 /// A pid, or an errno.
 pub(super) const REPLY_BYTES: usize = 8;
 
 /// Serves until the socket is closed, and in each forked child executes one Run.
-pub(super) fn serve() -> Result<(), (RunId, RuntimeError)> {
-    let of_no_run = |error| (NO_RUN, error);
-    let (runs, socket) = prepare().doing(|| "prepare the nursery".to_owned()).map_err(of_no_run)?;
-    while let Some(run) = next(&socket).doing(|| "read a request".to_owned()).map_err(of_no_run)? {
+pub(super) fn serve() -> Result<(), RuntimeError> {
+    let (runs, socket) = prepare().doing(|| "prepare the nursery".to_owned())?;
+    while let Some(run) = next(&socket).doing(|| "read a request".to_owned())? {
         match sys::fork_sibling() {
             Ok(Forked::Child) => {
                 drop(socket);
-                return runner::run(runs.as_fd(), run).map_err(|error| (run, error));
+                runner::finish(run, &runner::run(runs.as_fd(), run));
             }
             Ok(Forked::Parent(pid)) => reply(&socket, pid, 0),
             Err(error) => reply(&socket, 0, error.raw_os_error().unwrap_or(Errno::AGAIN.raw_os_error())),
         }
-        .doing(|| "answer".to_owned())
-        .map_err(of_no_run)?;
+        .doing(|| "answer".to_owned())?;
     }
     Ok(())
 }
@@ -54,8 +53,10 @@ fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
     // From now on standard input is /dev/null, here and in every runner.
     nix::unistd::dup2_stdin(&null)?;
     nix::unistd::chdir("/")?;
-    // The user database's modules are loaded once, here, not in every child. Who is found does not matter.
-    nix::unistd::User::from_uid(nix::unistd::geteuid()).map(drop).unwrap_or_default();
+    // Whatever every runner would have to find out again.
+    Identity::own();
+    // It was executed by the name of a descriptor; a number would say nothing in a list of processes.
+    nix::sys::prctl::set_name(NAME)?;
     Ok((runs, socket))
 }
 

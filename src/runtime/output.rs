@@ -33,6 +33,11 @@ impl Capture {
         }
     }
 
+    /// All bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, chunk: &[u8]) {
         self.bytes = self.bytes.saturating_add(length(chunk.len()));
         let room = (self.first_max - self.first.len()).min(chunk.len());

@@ -82,14 +82,14 @@ fn parse(line: &[u8]) -> Option<Process> {
     Some(Process { pid: before.trim().parse().ok()?, parent, session, start_ticks, zombie })
 }
 
-/// What a runner writes into `go`: who it is.
+/// What a runner makes `go` lead to: who it is.
 pub(super) fn claim_text(process: &Process) -> String {
-    format!("{} {}\n", process.pid, process.start_ticks)
+    format!("{} {}", process.pid, process.start_ticks)
 }
 
 /// Reads it back.
 pub(super) fn parse_claim(text: &[u8]) -> Option<(u32, u64)> {
-    let (pid, ticks) = core::str::from_utf8(text).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let (pid, ticks) = core::str::from_utf8(text).ok()?.split_once(' ')?;
     Some((pid.parse().ok()?, ticks.parse().ok()?))
 }
 
@@ -137,7 +137,7 @@ mod tests {
     fn a_claim_is_read_strictly() {
         let process = parse(LINE.as_bytes()).unwrap();
         assert_eq!(parse_claim(claim_text(&process).as_bytes()), Some((812, 5154)));
-        for text in ["", "812", "812 5154", "812 x\n", "-1 5\n"] {
+        for text in ["", "812", "812 5154\n", "812 x", "-1 5"] {
             assert_eq!(parse_claim(text.as_bytes()), None, "{text}");
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> 
     let prepared = Prepared::of(&spec);
     let own = proc::own().doing(|| "find own start time".to_owned())?;
     // From here on the command counts as started, if this is won and the directory still has its name.
-    let claim = dir.claim(&proc::claim_text(&own)).doing(|| "create go".to_owned())?;
+    let claim = dir.claim(&own).doing(|| "create go".to_owned())?;
     if claim == Claim::Lost || !dir.is_in(runs, run).doing(|| "look for the run directory".to_owned())? {
         return Ok(());
     }
@@ -102,9 +102,17 @@ fn usage() -> Usage {
     Usage { cpu_ms, max_rss_kib: u64::try_from(used.max_rss()).unwrap_or(0) }
 }
 
+/// The end of a runner. Nothing is left to be flushed or torn down, and tearing down costs more than all the rest.
+pub(super) fn finish(run: RunId, done: &Result<(), RuntimeError>) -> ! {
+    if let Err(error) = done {
+        complain(&run.to_string(), error);
+    }
+    sys::exit(i32::from(done.is_err()))
+}
+
 /// Says on stderr what went wrong before a command was started.
-pub(super) fn complain(run: RunId, error: &RuntimeError) {
-    let text = format!("leafcrond runner {run}: {error}: {}\n", super::error::reason_of(error.io()));
+pub(super) fn complain(who: &str, error: &RuntimeError) {
+    let text = format!("leafcrond runner {who}: {error}: {}\n", super::error::reason_of(error.io()));
     // Nobody is left to be told when stderr fails.
     io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }

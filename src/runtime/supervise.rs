@@ -11,7 +11,7 @@
 //! Sources: `signalfd(2)`, `timerfd_create(2)`, `PR_SET_CHILD_SUBREAPER(2const)`.
 
 use core::time::Duration;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -20,6 +20,7 @@ use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use rustix::time::{
@@ -101,7 +102,8 @@ pub(super) fn supervise(
         done: false,
     };
     this.arm(bounds.timeout)?;
-    let mut chunk = vec![0; CHUNK];
+    // Not zeroed: of a command that writes little, few of its pages are ever touched.
+    let mut chunk = Vec::with_capacity(CHUNK);
     while !this.done {
         this.turn(signals, &mut chunk)?;
     }
@@ -132,7 +134,7 @@ struct Supervisor {
 
 impl Supervisor {
     /// Waits for one round of events and answers them.
-    fn turn(&mut self, signals: &SignalFd, chunk: &mut [u8]) -> io::Result<()> {
+    fn turn(&mut self, signals: &SignalFd, chunk: &mut Vec<u8>) -> io::Result<()> {
         let [signalled, due, readable] = {
             let interest = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
             let (signals, timer) = (interest(signals.as_fd()), interest(self.timer.as_fd()));
@@ -157,23 +159,23 @@ impl Supervisor {
         Ok(())
     }
 
-    fn read(&mut self, chunk: &mut [u8]) {
-        let Some(pipe) = &mut self.pipe else { return };
-        match pipe.read(chunk) {
-            Ok(0) => self.pipe = None,
-            Ok(n) => self.capture.push(chunk.get(..n).unwrap_or_default()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pipe = None,
+    fn read(&mut self, chunk: &mut Vec<u8>) {
+        let Some(pipe) = &self.pipe else { return };
+        chunk.clear();
+        match rustix::io::read(pipe, spare_capacity(chunk)) {
+            Ok(1..) => self.capture.push(chunk),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(_) => self.pipe = None,
         }
     }
 
     /// What the dead have left in the pipe.
-    fn drain(&mut self, chunk: &mut [u8]) {
+    fn drain(&mut self, chunk: &mut Vec<u8>) {
         for _ in 0..LAST_BYTES / CHUNK {
-            let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(chunk) {
-                Ok(n @ 1..) => self.capture.push(chunk.get(..n).unwrap_or_default()),
-                Ok(0) | Err(_) => return,
+            let before = self.capture.bytes();
+            self.read(chunk);
+            if self.capture.bytes() == before {
+                return;
             }
         }
     }

@@ -51,6 +51,13 @@ pub(super) fn keep_from_children() {
     }
 }
 
+/// Ends this process at once, without the ways out that libc and Rust have prepared.
+#[expect(unsafe_code, reason = "_exit has no safe wrapper")]
+pub(super) fn exit(code: i32) -> ! {
+    // SAFETY: no thread, no buffer and no handler of this process is left that would need them.
+    unsafe { libc::_exit(code) }
+}
+
 /// The two sides of [`fork_sibling`].
 #[derive(Debug)]
 pub(super) enum Forked {

@@ -10,6 +10,7 @@
 //! Sources: `pidfd_open(2)`, `pidfd_send_signal(2)`, `PR_SET_CHILD_SUBREAPER(2const)`, `credentials(7)`.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -28,12 +29,16 @@ pub(super) enum Sent {
 }
 
 /// Opens a pidfd for exactly this process.
-pub(super) fn pidfd(pid: u32, start_ticks: u64) -> Option<std::os::fd::OwnedFd> {
+pub(super) fn pidfd(pid: u32, start_ticks: u64) -> Option<OwnedFd> {
+    // The number is its own as long as this holds after the descriptor was opened.
+    pidfd_of(pid).filter(|(_, process)| process.start_ticks == start_ticks).map(|(fd, _)| fd)
+}
+
+/// Opens a pidfd, and then looks whose it is.
+pub(super) fn pidfd_of(pid: u32) -> Option<(OwnedFd, Process)> {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
     let fd = pidfd_open(number, PidfdFlags::empty()).ok()?;
-    // The number is ours as long as this holds after the descriptor was opened.
-    let same = proc::process(Path::new(proc::ROOT), pid).is_some_and(|it| it.start_ticks == start_ticks);
-    same.then_some(fd)
+    Some((fd, proc::process(Path::new(proc::ROOT), pid)?))
 }
 
 /// Sends one signal to exactly this process.
@@ -71,6 +76,8 @@ pub(super) struct Dead<'a> {
     pub(super) marks: &'a [String],
     /// This process, to which orphans fall.
     pub(super) heir: u32,
+    /// Sessions in which some of its tree were found before.
+    pub(super) sessions: HashSet<u32>,
 }
 
 impl Dead<'_> {
@@ -88,6 +95,7 @@ impl Dead<'_> {
             .map(|it| it.pid)
             .collect();
         let mut seed = marked.clone();
+        seed.extend(candidates.iter().filter(|it| self.sessions.contains(&it.session)).map(|it| it.pid));
         if let Some((sid, ticks)) = self.runner {
             // A leader of another age: the number was given out again, so nobody of our session is left.
             let reused = all.iter().any(|it| it.pid == sid && it.start_ticks != ticks);
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn of_a_dead_runner_the_session_the_marked_and_their_children_are_left() {
         let marks = ["LEAFCRON_RUN=7".to_owned()];
-        let dead = Dead { runner: Some((50, 100)), marks: &marks, heir: 10 };
+        let dead = Dead { runner: Some((50, 100)), marks: &marks, heir: 10, sessions: HashSet::new() };
         let root =
             root(&[(61, "job", "LEAFCRON_RUN=7"), (63, "daemon", "LEAFCRON_RUN=7"), (64, "other", "")]);
         let all = [
@@ -165,12 +173,15 @@ mod tests {
             process(65, 63, 63, 105),
         ];
         assert_eq!(pids(&dead.left(root.path(), &all)), [61, 62, 63, 65]);
+        // Born while 63 was killed, and heir to nothing but its session.
+        let dead = Dead { sessions: HashSet::from([63]), ..dead };
+        assert_eq!(pids(&dead.left(root.path(), &[process(66, 10, 63, 106), all[3]])), [66]);
     }
 
     #[test]
     fn what_is_older_foreign_or_below_a_living_runner_is_not_touched() {
         let marks = ["LEAFCRON_RUN=7".to_owned()];
-        let dead = Dead { runner: Some((50, 100)), marks: &marks, heir: 10 };
+        let dead = Dead { runner: Some((50, 100)), marks: &marks, heir: 10, sessions: HashSet::new() };
         let root = root(&[
             (40, "old", "LEAFCRON_RUN=7"),
             (70, proc::RUNNER_NAME, ""),

@@ -1,8 +1,9 @@
-//! Whom a command runs as: looked up in the user database at each start, so that a changed group counts from the next
-//! Run on. Sources: `getpwnam_r(3)`, `getgrouplist(3)`, `setresuid(2)`.
+//! Whom a command runs as. A `user` is looked up in the user database at each start, so that a changed group counts
+//! from the next Run on. Sources: `getpwnam_r(3)`, `getgrouplist(3)`, `setresuid(2)`.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
 
@@ -36,14 +37,15 @@ impl Identity {
         }
     }
 
-    fn own() -> Self {
-        let uid = geteuid();
-        let (name, home) = match User::from_uid(uid) {
+    /// The agent's own user: looked up once per process, hence once per nursery and not in every runner of it.
+    pub(super) fn own() -> Self {
+        static OWN: OnceLock<(String, String)> = OnceLock::new();
+        let (name, home) = OWN.get_or_init(|| match User::from_uid(geteuid()) {
             Ok(Some(user)) => (user.name, user.dir.to_string_lossy().into_owned()),
             // A container's uid without a name still runs its jobs.
-            Ok(None) | Err(_) => (uid.to_string(), "/".to_owned()),
-        };
-        Self { name, home, drop: None }
+            Ok(None) | Err(_) => (geteuid().to_string(), "/".to_owned()),
+        });
+        Self { name: name.clone(), home: home.clone(), drop: None }
     }
 
     fn named(name: &str) -> Result<Self, String> {
