@@ -8,7 +8,7 @@ use smol::Async;
 use crate::gate::Wanted;
 use crate::job::{Entry, JobName, RunId};
 use crate::runtime::{Found, Live};
-use crate::scheduler::{Act, Event, How, Start};
+use crate::scheduler::{Act, Event, How, RunEnd, Start};
 
 use super::stop_point::stop_at;
 use super::{Agent, Happening, Tracked, What, send, start};
@@ -61,7 +61,7 @@ impl Agent {
             }
             Err(detail) => {
                 log::error!("{job}: run {} could not be started: {detail}", start.run);
-                let end = start::without_result(How::NotStarted { detail });
+                let end = RunEnd::without_result(How::NotStarted { detail });
                 self.events.push_back(Event::Ended { run: start.run, end });
             }
         }
@@ -135,13 +135,17 @@ impl Agent {
             log::error!("{}", chain(&error));
             Found::Lost
         });
+        let found = match found {
+            // Not dead after all, or another process of the same run: that one is waited for.
+            Found::Running(live) => return self.track(run, live, tracked.what),
+            found => found,
+        };
         let event = match (tracked.what, found) {
             (What::Check, found) => Event::Checked { run, passed: start::passed(&found) },
             (What::Job, Found::NeverStarted) => Event::NeverStarted { run },
             (What::Job, found) => match start::end(found) {
                 Some(end) => Event::Ended { run, end },
-                // Its pidfd said that it is dead: what else was seen is another process.
-                None => Event::Ended { run, end: start::without_result(How::RunnerLost) },
+                None => Event::Ended { run, end: RunEnd::without_result(How::RunnerLost) },
             },
         };
         self.step(event);

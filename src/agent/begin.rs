@@ -12,7 +12,7 @@ use crate::control::{Connection, Listener};
 use crate::gate::Probe;
 use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent};
 use crate::runtime::{Found, Runtime, Since};
-use crate::scheduler::{Effects, Event, How, Plan, Scheduler, Settings};
+use crate::scheduler::{Effects, Event, How, Plan, RunEnd, Scheduler, Settings};
 use crate::store::{Journal, Options, RealDisk, Recovered};
 
 use super::acts::chain;
@@ -137,8 +137,8 @@ impl Agent {
             }
             // A directory of another boot on a disk that survived it: its result counts all the same.
             Found::NeverStarted if same_boot => Event::NeverStarted { run },
-            Found::NeverStarted => Event::Ended { run, end: start::without_result(How::PowerCut) },
-            Found::Lost if !same_boot => Event::Ended { run, end: start::without_result(How::PowerCut) },
+            Found::NeverStarted => Event::Ended { run, end: RunEnd::without_result(How::PowerCut) },
+            Found::Lost if !same_boot => Event::Ended { run, end: RunEnd::without_result(How::PowerCut) },
             found @ (Found::Ended(_) | Found::Lost) => match start::end(found) {
                 Some(end) => Event::Ended { run, end },
                 None => return,

@@ -59,14 +59,9 @@ pub(super) fn check(run: RunId, job: &JobName, cronjob: CronJob, now: WallTime) 
 pub(super) fn end(found: Found) -> Option<RunEnd> {
     match found {
         Found::Ended(result) => Some(ended(result)),
-        Found::Lost => Some(without_result(How::RunnerLost)),
+        Found::Lost => Some(RunEnd::without_result(How::RunnerLost)),
         Found::Running(_) | Found::NeverStarted => None,
     }
-}
-
-/// An end of which nobody knows more.
-pub(super) fn without_result(how: How) -> RunEnd {
-    RunEnd { started: None, ended: None, how, output: None, usage: None }
 }
 
 /// Whether a check passed.
@@ -87,6 +82,8 @@ fn ended(result: RunResult) -> RunEnd {
         started: (!never).then_some(result.started),
         ended: Some(result.ended),
         how,
+        detail: (result.survivors > 0)
+            .then(|| format!("{} processes of this run could not be ended and live on", result.survivors)),
         output: (!never).then_some(result.output),
         usage: (!never).then_some(result.usage),
     }

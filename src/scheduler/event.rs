@@ -118,10 +118,20 @@ pub struct RunEnd {
     pub ended: Option<WallTime>,
     /// How.
     pub how: How,
+    /// What has to be said of it beside: processes that would not end, say.
+    pub detail: Option<String>,
     /// What was kept of its output.
     pub output: Option<Output>,
     /// What it used.
     pub usage: Option<Usage>,
+}
+
+impl RunEnd {
+    /// An end of which nobody knows more.
+    #[must_use]
+    pub fn without_result(how: How) -> Self {
+        Self { started: None, ended: None, how, detail: None, output: None, usage: None }
+    }
 }
 
 /// How a run ended.

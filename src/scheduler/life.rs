@@ -191,9 +191,14 @@ impl Life {
                 let run = run.run;
                 self.not_stored(run, cx)
             }
-            (S::Stopping(run, _), E::NotStored | E::NeverStarted) => {
+            (S::Stopping(run, _), E::NotStored) => {
                 let run = run.run;
                 self.never_ran(Reason::Disk, run, cx)
+            }
+            // Stopped before its command began.
+            (S::Stopping(run, _), E::NeverStarted) => {
+                let run = *run;
+                self.conclude(run, RunEnd::without_result(How::Stopped(Ending::default())), cx)
             }
             (S::Starting(run) | S::Running(run), E::Stop(why)) => {
                 let run = *run;
@@ -321,7 +326,7 @@ impl Life {
             None => code == 0,
         };
         let by_itself = |exit_code, signal| Ending { exit_code, signal };
-        let mut detail = None;
+        let mut detail = end.detail;
         let mut stopped_by = None;
         let (outcome, reason, ending) = match end.how {
             How::Exited(code) if success(code) => (Outcome::Succeeded, None, by_itself(Some(code), None)),

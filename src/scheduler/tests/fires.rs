@@ -318,3 +318,17 @@ fn a_fire_that_waits_past_its_deadline_is_never_started() {
     assert_eq!(world.starts.len(), 1);
     assert!(world.records.iter().any(|record| record.reason == Some(Reason::Deadline)));
 }
+
+#[test]
+fn a_run_stopped_before_its_command_began_is_stopped_and_not_tried_again() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
+    world.pass(60);
+    let run = world.only_run();
+    world.turn([Event::Stop { job: name("a"), by: "uid 0".to_owned(), ask: AskId(1) }]);
+    world.running.clear();
+    world.turn([Event::NeverStarted { run }]);
+    assert_eq!(world.finals("a"), ["60 stopped(command)"]);
+    assert_eq!(world.records[0].started, None);
+    assert!(world.core.runs(None).is_empty());
+}

@@ -260,7 +260,7 @@ fn intent_run(entry: &Entry) -> Option<RunId> {
 }
 
 pub(super) fn end(how: How) -> RunEnd {
-    RunEnd { started: None, ended: None, how, output: None, usage: None }
+    RunEnd::without_result(how)
 }
 
 fn short(record: &Record) -> String {
