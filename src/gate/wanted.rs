@@ -30,6 +30,26 @@ impl Wanted {
         }
     }
 
+    /// Whether readings of this can judge `require`.
+    #[must_use]
+    pub fn serves(&self, require: &Require) -> bool {
+        (self.load_per_cpu || require.load_per_cpu.is_none())
+            && (self.memory_available || require.memory_available.is_none())
+            && require.disk_available.iter().all(|floor| self.disk_available.contains(&floor.path))
+    }
+
+    /// The paths, of which each may hang; the rest is read at once.
+    #[must_use]
+    pub fn split_paths(mut self) -> (Self, Self) {
+        let disk_available = core::mem::take(&mut self.disk_available);
+        (self, Self { disk_available, ..Self::default() })
+    }
+
+    /// The paths that are wanted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.disk_available.iter().map(String::as_str)
+    }
+
     /// Everything that needs no path: what `status` shows of the machine.
     #[must_use]
     pub fn machine() -> Self {

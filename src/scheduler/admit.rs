@@ -5,12 +5,13 @@ use core::time::Duration;
 use std::cmp::Reverse;
 
 use crate::gate::{self, Verdict, Wanted};
-use crate::job::{BootTime, JobName, Now, Overlap, PendingStage, Readings, RunId, WallTime, limits};
+use crate::job::{BootTime, Fire, JobName, Now, Overlap, PendingStage, Readings, RunId, WallTime, limits};
 
 use super::clock::Readiness;
 use super::event::Act;
 use super::job::{Backlog, Job};
 use super::life::{Check, Life, LifeEvent, Stage};
+use super::plan::Policy;
 use super::{Scheduler, Turn};
 
 /// Between two readings of the machine for fires that are held: at first, and at most.
@@ -22,6 +23,8 @@ const PROBE_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 pub(super) struct Probing {
     /// A probe has been asked for and not been answered.
     pub(super) outstanding: bool,
+    /// What it was asked to read.
+    asked: Wanted,
     /// The readings of this turn.
     pub(super) fresh: Option<Readings>,
     /// The last readings, for `status`.
@@ -59,7 +62,9 @@ enum Gate {
     Open,
     /// Not known: the machine is read first.
     Unread,
-    /// A `check` command is started, or going on.
+    /// All passes but the `check` command, which is not known.
+    Unchecked,
+    /// The `check` command is going on.
     Checking,
     Shut,
 }
@@ -71,7 +76,14 @@ impl Probing {
 
     /// Held fires are looked at again at once.
     pub(super) fn hurry(&mut self, now: Now) {
-        (self.next, self.interval) = (Some(now.boot), PROBE_AGAIN);
+        self.next = Some(now.boot);
+    }
+
+    /// What was not asked for now, since no `check` could follow, is asked for later.
+    fn look_ahead(&mut self, now: Now) {
+        if !self.outstanding && self.next.is_some_and(|at| at <= now.boot) {
+            self.next = Some(now.boot.plus(PROBE_AGAIN));
+        }
     }
 
     /// Settles when to read again, after a turn in which held fires were judged or not.
@@ -87,60 +99,84 @@ impl Probing {
     }
 }
 
+/// What one decision has to give away, and what it finds missing.
+struct Round {
+    fresh: Option<Readings>,
+    slots: usize,
+    /// `check` commands that may be started: as many as there are slots for what they let pass.
+    checks: usize,
+    /// Empty for gates that are a `check` alone: the probe then answers at once.
+    wanted: Option<Wanted>,
+    held: usize,
+    admitted_held: usize,
+}
+
 impl Scheduler {
     /// Starts what may start, and asks for the readings that are missing.
     pub(super) fn admit(&mut self, readiness: Readiness, turn: &mut Turn<'_>) {
-        let holding = self.jobs.values().flat_map(|job| &job.lives).filter(|life| life.holds_slot()).count();
-        let mut slots = self.settings.max_runs.saturating_sub(holding);
+        let lives = || self.jobs.values().flat_map(|job| &job.lives);
+        let slots = self.settings.max_runs.saturating_sub(lives().filter(|life| life.holds_slot()).count());
+        let checks = slots.saturating_sub(lives().filter(|life| life.is_checking()).count());
         let fresh = self.probing.fresh.take();
-        // Empty for gates that are a `check` alone: the probe then answers at once.
-        let mut wanted: Option<Wanted> = None;
-        let (mut held, mut admitted_held) = (0, 0);
+        let mut round = Round { fresh, slots, checks, wanted: None, held: 0, admitted_held: 0 };
         for candidate in self.candidates(readiness, turn.now) {
-            let (_, _, _, name) = &candidate.order;
-            let Some(job) = self.jobs.get_mut(name) else { continue };
-            let was_held = candidate
-                .place
-                .of(job)
-                .and_then(Life::waiting)
-                .is_some_and(|w| w.stage == PendingStage::Gate);
-            held += usize::from(was_held);
-            if slots == 0 {
-                if let Some(waiting) = candidate.place.of(job).and_then(Life::waiting).filter(|_| !was_held) {
-                    waiting.wait_for(PendingStage::Slot, turn.now);
-                }
-                continue;
-            }
-            let due_for_probe = !was_held || self.probing.next.is_none_or(|at| turn.now.boot >= at);
-            match judge(job, candidate.place, fresh.as_ref(), turn, &mut self.last_run, name) {
-                // A gate that has just opened admits one of those it held, lest a herd shut it again.
-                Gate::Open if was_held && fresh.is_some() && admitted_held > 0 => {}
-                Gate::Open => {
-                    self.last_run += 1;
-                    self.start(name, candidate.place, RunId(self.last_run), turn);
-                    slots -= 1;
-                    if was_held {
-                        admitted_held += 1;
-                        held -= 1;
-                    }
-                }
-                Gate::Unread if due_for_probe => {
-                    if let Some(plan) = job.plan.as_ref() {
-                        wanted.get_or_insert_default().add(&plan.policy.require);
-                    }
-                }
-                Gate::Unread | Gate::Checking => {}
-                Gate::Shut => held += usize::from(!was_held),
-            }
+            self.consider(&candidate, &mut round, turn);
         }
-        let judged = fresh.is_some();
-        if let Some(readings) = fresh {
+        let judged = round.fresh.is_some();
+        if let Some(readings) = round.fresh {
             self.probing.shown = readings;
         }
-        self.probing.plan_next(turn.now, judged, held, admitted_held, slots);
-        if let Some(wanted) = wanted.filter(|_| !self.probing.outstanding) {
+        self.probing.plan_next(turn.now, judged, round.held, round.admitted_held, round.slots);
+        if let Some(wanted) = round.wanted.filter(|_| !self.probing.outstanding) {
             self.probing.outstanding = true;
+            self.probing.asked = wanted.clone();
             turn.effects.acts.push(Act::Probe(wanted));
+        }
+        self.probing.look_ahead(turn.now);
+    }
+
+    fn consider(&mut self, candidate: &Candidate, round: &mut Round, turn: &mut Turn<'_>) {
+        let (_, _, _, name) = &candidate.order;
+        let Some(job) = self.jobs.get_mut(name) else { return };
+        let Some(policy) = job.plan.as_ref().map(|plan| std::rc::Rc::clone(&plan.policy)) else { return };
+        let was_held =
+            candidate.place.of(job).and_then(Life::waiting).is_some_and(|w| w.stage == PendingStage::Gate);
+        round.held += usize::from(was_held);
+        if round.slots == 0 {
+            if let Some(waiting) = candidate.place.of(job).and_then(Life::waiting).filter(|_| !was_held) {
+                waiting.wait_for(PendingStage::Slot, turn.now);
+            }
+            return;
+        }
+        // Readings that were asked for on behalf of others say nothing about what they left out.
+        let fresh = round.fresh.as_ref().filter(|_| self.probing.asked.serves(&policy.require));
+        let due_for_probe = !was_held || self.probing.next.is_none_or(|at| turn.now.boot >= at);
+        match judge(job, candidate.place, &policy, fresh, turn.now) {
+            // A gate that has just opened admits one of those it held, lest a herd shut it again.
+            Gate::Open if was_held && round.fresh.is_some() && round.admitted_held > 0 => {}
+            Gate::Open => {
+                self.last_run += 1;
+                self.start(name, candidate.place, RunId(self.last_run), turn);
+                round.slots -= 1;
+                round.admitted_held += usize::from(was_held);
+                round.held -= usize::from(was_held);
+            }
+            Gate::Unread if due_for_probe && (policy.require.check.is_none() || round.checks > 0) => {
+                round.wanted.get_or_insert_default().add(&policy.require);
+            }
+            Gate::Unread | Gate::Checking => {}
+            Gate::Unchecked if round.checks > 0 => {
+                self.last_run += 1;
+                round.checks -= 1;
+                let run = RunId(self.last_run);
+                if let Some(waiting) = candidate.place.of(job).and_then(Life::waiting) {
+                    waiting.check = Check::Going(run);
+                }
+                turn.effects.acts.push(Act::Check { run, job: name.clone() });
+            }
+            // Its turn comes when another check ends.
+            Gate::Unchecked => {}
+            Gate::Shut => round.held += usize::from(!was_held),
         }
     }
 
@@ -149,23 +185,31 @@ impl Scheduler {
         let mut candidates = Vec::new();
         for (name, job) in &mut self.jobs {
             let Some(plan) = job.plan.as_ref() else { continue };
-            if readiness == Readiness::Waiting && plan.calendar.waits_for_clock() {
-                continue;
-            }
+            let clock_awaited = readiness == Readiness::Waiting && plan.calendar.waits_for_clock();
             let (overlap, priority) = (plan.policy.overlap, Reverse(plan.policy.priority));
             for (index, life) in job.lives.iter_mut().enumerate() {
                 let (due, not_before) = (life.due, life.not_before);
+                let by_calendar = matches!(life.fire, Fire::Scheduled { .. });
                 let Some(waiting) = life.waiting() else { continue };
-                if not_before > now.wall {
+                if not_before > now.wall && by_calendar {
                     waiting.wait_for(PendingStage::Splay, now);
-                } else if index > 0 && overlap != Overlap::Allow {
+                    continue;
+                }
+                if waiting.stage == PendingStage::Splay {
+                    // Its delay is over; that it waits is known already.
+                    (waiting.stage, waiting.since) = (PendingStage::Slot, now.boot);
+                }
+                if index > 0 && overlap != Overlap::Allow {
                     waiting.wait_for(PendingStage::Queue, now);
-                } else {
+                } else if !(clock_awaited && by_calendar) {
                     let order = (false, priority, due, name.clone());
                     candidates.push(Candidate { order, place: Place::Life(index) });
                 }
             }
-            if let Some(backlog) = job.backlog.as_ref().filter(|_| job.lives.is_empty()) {
+            let idle = job.lives.is_empty() && !clock_awaited;
+            if let Some(backlog) =
+                job.backlog.as_ref().filter(|backlog| idle && backlog.head.not_before <= now.wall)
+            {
                 let order = (true, priority, backlog.head.due, name.clone());
                 candidates.push(Candidate { order, place: Place::Backlog });
             }
@@ -197,38 +241,23 @@ impl Scheduler {
 }
 
 /// What the gate of a candidate says on these readings.
-fn judge(
-    job: &mut Job,
-    place: Place,
-    fresh: Option<&Readings>,
-    turn: &mut Turn<'_>,
-    last_run: &mut u64,
-    name: &JobName,
-) -> Gate {
-    let Some(policy) = job.plan.as_ref().map(|plan| std::rc::Rc::clone(&plan.policy)) else {
-        return Gate::Shut;
-    };
-    let now = turn.now;
+fn judge(job: &mut Job, place: Place, policy: &Policy, fresh: Option<&Readings>, now: Now) -> Gate {
     let Some(life) = place.of(job) else { return Gate::Shut };
     if life.force || policy.require.is_empty() {
         return Gate::Open;
     }
-    let Some(fresh) = fresh else { return Gate::Unread };
     let Stage::Waiting(waiting) = &mut life.stage else { return Gate::Shut };
+    if matches!(waiting.check, Check::Going(_)) {
+        return Gate::Checking;
+    }
+    let Some(fresh) = fresh else { return Gate::Unread };
     let mut readings = gate::decided_by(&policy.require, fresh);
     readings.check = fresh_check(waiting.check, now);
     let verdict = gate::judge(&policy.require, &readings);
     life.gate = readings;
     match verdict {
         Verdict::Pass => Gate::Open,
-        Verdict::NeedsCheck => {
-            if !matches!(waiting.check, Check::Going(_)) {
-                *last_run += 1;
-                waiting.check = Check::Going(RunId(*last_run));
-                turn.effects.acts.push(Act::Check { run: RunId(*last_run), job: name.clone() });
-            }
-            Gate::Checking
-        }
+        Verdict::NeedsCheck => Gate::Unchecked,
         Verdict::Shut(shortfalls) => {
             waiting.wait_for(PendingStage::Gate, now);
             waiting.shut = shortfalls.iter().map(ToString::to_string).collect();

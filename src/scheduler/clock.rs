@@ -42,13 +42,21 @@ impl ClockWatch {
     /// Looks at the clock: notes a step, ends the wait.
     pub(super) fn look(&mut self, now: Now, effects: &mut Effects) -> Readiness {
         self.note_step(now, effects);
-        let on_time_from = now.wall.minus(limits::ON_TIME);
-        let Some(since) = self.waiting_since else { return Readiness::Ready { on_time_from } };
-        if now.clock == Clock::Unsynced && now.boot < self.wait_ends() {
-            return Readiness::Waiting;
+        if self.waiting_since.is_some() {
+            if now.clock == Clock::Unsynced && now.boot < self.wait_ends() {
+                return Readiness::Waiting;
+            }
+            self.ended = true;
         }
-        self.ended = true;
-        Readiness::Ready { on_time_from: on_time_from.min(now.wall_at(since)) }
+        self.ready(now)
+    }
+
+    /// What calendar jobs are told once they wait no more.
+    pub(super) fn ready(&self, now: Now) -> Readiness {
+        let plain = now.wall.minus(limits::ON_TIME);
+        Readiness::Ready {
+            on_time_from: self.waiting_since.map_or(plain, |since| plain.min(now.wall_at(since))),
+        }
     }
 
     /// The turn in which the wait ended is over: from now on the plain bound holds.

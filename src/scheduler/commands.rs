@@ -15,7 +15,7 @@ impl Scheduler {
     /// begins at now; any other change concerns the next start only.
     pub(super) fn define(&mut self, name: &JobName, plan: Plan, turn: &mut Turn<'_>) {
         let plan = self.share(plan);
-        let (readiness, agent, era) = (self.readiness, &self.settings.agent, self.era);
+        let (readiness, agent, era) = (self.clock.ready(turn.now), &self.settings.agent, self.era);
         let job = self.jobs.entry(name.clone()).or_insert_with(|| Box::new(Job::new(era, turn.now.wall)));
         if job.plan.as_ref().is_some_and(|old| old.same_schedule(&plan)) {
             job.plan = Some(plan);
@@ -31,7 +31,7 @@ impl Scheduler {
 
     /// Nothing defines the job any longer: what waits is given up, what runs goes on to its end.
     pub(super) fn remove(&mut self, name: &JobName, turn: &mut Turn<'_>) {
-        let (readiness, agent) = (self.readiness, &self.settings.agent);
+        let (readiness, agent) = (self.clock.ready(turn.now), &self.settings.agent);
         let Some(job) = self.jobs.get_mut(name) else { return };
         turn.with(name, job, |job, cx| {
             job.settle(readiness, agent, cx);
@@ -59,7 +59,7 @@ impl Scheduler {
         }
         turn.with(name, job, |job, cx| {
             let fire = Fire::Manual { id: id.clone() };
-            let mut life = Life::new(fire, cx.now.wall, Trigger::Manual, cx.now);
+            let mut life = Life::asked(fire, Trigger::Manual, cx.now);
             life.force = force == Force::Yes;
             job.born(life, cx);
         });
@@ -86,7 +86,7 @@ impl Scheduler {
     }
 
     pub(super) fn pause(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
-        let (readiness, agent) = (self.readiness, &self.settings.agent);
+        let (readiness, agent) = (self.clock.ready(turn.now), &self.settings.agent);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.paused.is_none() {
             turn.with(name, job, |job, cx| {
@@ -125,7 +125,8 @@ impl Scheduler {
 }
 
 impl Job {
-    /// Accounts for all that is due up to now, by the schedule that is in force.
+    /// Accounts for all that is due up to now, by the schedule that is in force, whether or not the clock is waited for:
+    /// what follows moves `done_through` past it.
     fn settle(&mut self, readiness: super::Readiness, agent: &crate::job::AgentName, cx: &mut super::Cx<'_>) {
         if self.paused.is_some() {
             self.settle_pause(cx);

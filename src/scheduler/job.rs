@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootTime, CatchUp, Covers, DeviceEvent, Entry, EventKind, Fire, JobName, LastRun, Missed, Now,
+    AgentName, CatchUp, Covers, DeviceEvent, Entry, EventKind, Fire, JobName, LastRun, Missed, Now,
     Otherwise, Overlap, PendingStage, Reason, Trigger, WallTime, limits,
 };
 use crate::schedule;
@@ -72,6 +72,11 @@ impl Job {
         }
     }
 
+    /// Its fires that wait to start.
+    pub(super) fn waiting(&self) -> usize {
+        self.lives.iter().filter(|life| matches!(life.stage, Stage::Waiting(_))).count()
+    }
+
     /// Whether time has nothing to say to it at `now`.
     pub(super) fn at_rest(&self, readiness: Readiness, now: Now) -> bool {
         self.lives.is_empty()
@@ -110,7 +115,7 @@ impl Job {
         let Some(plan) = &self.plan else { return };
         let catch_up = plan.policy.catch_up;
         let Some(latest) = plan.calendar.latest(self.done_through, cx.now.wall, 1) else { return };
-        if latest >= on_time_from {
+        if self.splayed(latest, agent, cx.job) >= on_time_from {
             // `last` is content with the one that is on time.
             let wanted = if catch_up == CatchUp::All { limits::CATCH_UP } else { 0 };
             self.miss(latest.minus(SECOND), wanted, agent, cx);
@@ -132,8 +137,8 @@ impl Job {
         }
     }
 
-    /// Of the missed fires in `(done_through, to]`, puts the latest in the backlog, `wanted` with what waits there
-    /// already, and settles the others as one range.
+    /// Of the missed fires in `(done_through, to]`, puts the latest `wanted` in the backlog and settles the others as one
+    /// range. With what waits there already they are no more than `wanted`: the oldest give way.
     fn miss(&mut self, to: WallTime, wanted: u32, agent: &AgentName, cx: &mut Cx<'_>) {
         let Some(plan) = self.plan.clone() else { return };
         let Some(last) = plan.calendar.latest(self.done_through, to, 1) else { return };
@@ -146,8 +151,6 @@ impl Job {
             let oldest = ranges.remove(0);
             self.skip_missed(&oldest, Reason::Missed, cx);
         }
-        let waiting: u64 = ranges.iter().map(|range| plan.calendar.count(range.after, range.to)).sum();
-        let wanted = wanted.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX));
         let mut after = match wanted {
             0 => last,
             n => plan.calendar.latest(self.done_through, last, n + 1).unwrap_or(self.done_through),
@@ -162,11 +165,33 @@ impl Job {
             self.skip_missed(&settled, Reason::Missed, cx);
         }
         if after < last {
+            self.keep_latest(
+                &mut ranges,
+                u64::from(wanted).saturating_sub(plan.calendar.count(after, last)),
+                cx,
+            );
             let missed = Missed { job: cx.job.clone(), era: self.era, after, to: last };
             cx.effects.entries.push(Entry::Missed(missed.clone()));
             ranges.push(missed);
         }
         self.line_up(ranges, agent, cx);
+    }
+
+    /// Settles the oldest fires of the backlog until `most` are left.
+    fn keep_latest(&self, ranges: &mut Vec<Missed>, mut most: u64, cx: &mut Cx<'_>) {
+        let Some(calendar) = self.plan.as_ref().map(|plan| plan.calendar.clone()) else { return };
+        for range in ranges.iter_mut().rev() {
+            let count = calendar.count(range.after, range.to).max(1);
+            if count > most {
+                let left = u32::try_from(most).unwrap_or(u32::MAX);
+                let to = if most == 0 { None } else { calendar.latest(range.after, range.to, left + 1) };
+                let settled = Missed { to: to.unwrap_or(range.to), ..range.clone() };
+                self.skip_missed(&settled, Reason::Missed, cx);
+                range.after = settled.to;
+            }
+            most = most.saturating_sub(count);
+        }
+        ranges.retain(|range| range.after < range.to);
     }
 
     /// The backlog begins with the first fire of the first range.
@@ -215,8 +240,9 @@ impl Job {
     /// A fire meets what the job is doing: `overlap` decides.
     pub(super) fn born(&mut self, life: Life, cx: &mut Cx<'_>) {
         let Some(overlap) = self.plan.as_ref().map(|plan| plan.policy.overlap) else { return };
-        let waiting = self.lives.iter().filter(|life| matches!(life.stage, Stage::Waiting(_))).count();
+        let waiting = self.waiting();
         let refused = match overlap {
+            _ if cx.room == 0 => Some(Reason::QueueFull),
             _ if self.lives.is_empty() => None,
             Overlap::Skip => Some(Reason::Overlap),
             Overlap::Queue => (waiting > 0).then_some(Reason::QueueFull),
@@ -329,7 +355,7 @@ impl Job {
             }
         }
         for life in &mut self.lives {
-            let warn_after = life.terms.as_ref().and_then(|(_, policy)| policy.warn_after);
+            let warn_after = life.terms.as_ref().and_then(|policy| policy.warn_after);
             if let (Stage::Running(run), Some(warn_after)) = (&mut life.stage, warn_after)
                 && !run.overdue
                 && now.boot >= run.since.plus(warn_after)
@@ -342,31 +368,30 @@ impl Job {
     }
 
     /// The first instant at which time alone brings something about.
-    pub(super) fn wake(
-        &self,
-        readiness: Readiness,
-        wall_at: impl Fn(BootTime) -> WallTime,
-    ) -> Option<WallTime> {
+    pub(super) fn wake(&self, readiness: Readiness, now: Now) -> Option<WallTime> {
         let policy = self.plan.as_ref().map(|plan| &plan.policy);
         let of_life = |life: &Life| {
-            let deadline =
-                policy.and_then(|policy| policy.deadline).map(|d| life.not_before.plus(d + SECOND));
+            // Late is after the deadline, not at it.
+            let deadline = policy.and_then(|policy| life.deadline(policy, now)).map(|at| at.plus(SECOND));
             match &life.stage {
                 Stage::Waiting(Waiting { stage: PendingStage::Splay, .. }) => Some(life.not_before),
                 Stage::Waiting(waiting) => {
                     let hold = policy.filter(|_| waiting.stage == PendingStage::Gate && !life.force);
-                    let over = hold.map(|policy| wall_at(waiting.since.plus(policy.hold)));
+                    let over = hold.map(|policy| now.wall_at(waiting.since.plus(policy.hold)));
                     [deadline, over].into_iter().flatten().min()
                 }
-                Stage::Backoff { until } => [deadline, Some(wall_at(*until))].into_iter().flatten().min(),
+                Stage::Backoff { until } => [deadline, Some(now.wall_at(*until))].into_iter().flatten().min(),
                 Stage::Running(run) if !run.overdue => {
-                    let warn = life.terms.as_ref().and_then(|(_, policy)| policy.warn_after)?;
-                    Some(wall_at(run.since.plus(warn)))
+                    let warn = life.terms.as_ref().and_then(|policy| policy.warn_after)?;
+                    Some(now.wall_at(run.since.plus(warn)))
                 }
                 Stage::Running(_) | Stage::Starting(_) | Stage::Stopping(..) => None,
             }
         };
-        let head = self.backlog.as_ref().and_then(|backlog| of_life(&backlog.head));
+        let head = self.backlog.as_ref().and_then(|backlog| {
+            let splayed = Some(backlog.head.not_before).filter(|at| *at > now.wall);
+            splayed.or_else(|| of_life(&backlog.head))
+        });
         self.lives.iter().filter_map(of_life).chain(head).chain(self.due_at(readiness)).min()
     }
 }
@@ -383,7 +408,7 @@ fn hold_over(life: &Life, policy: &Policy, now: Now) -> bool {
 
 /// What time alone does to a fire that does not run.
 fn expiry(life: &Life, policy: &Policy, now: Now) -> Option<LifeEvent> {
-    let too_late = policy.deadline.is_some_and(|deadline| now.wall > life.not_before.plus(deadline));
+    let too_late = life.deadline(policy, now).is_some_and(|deadline| now.wall > deadline);
     match &life.stage {
         Stage::Waiting(_) | Stage::Backoff { .. } if too_late => Some(LifeEvent::Over(Reason::Deadline)),
         Stage::Waiting(_) if hold_over(life, policy, now) => Some(match policy.otherwise {

@@ -37,7 +37,11 @@ pub(super) struct Life {
     /// The readings that decided.
     pub(super) gate: Readings,
     /// The definition that it was started with.
-    pub(super) terms: Option<(Revision, Rc<Policy>)>,
+    pub(super) revision: Option<Revision>,
+    /// What that says of its end; `None` after a restart in which nothing defines the job.
+    pub(super) terms: Option<Rc<Policy>>,
+    /// Since when the deadline of a fire counts that no calendar makes due; `None`: from `not_before`.
+    pub(super) asked: Option<BootTime>,
     pub(super) stage: Stage,
 }
 
@@ -117,6 +121,8 @@ pub(super) struct Cx<'a> {
     /// Why no further start is allowed, if so.
     pub(super) barred: Option<Reason>,
     pub(super) effects: &'a mut Effects,
+    /// How many more fires may wait, in all.
+    pub(super) room: usize,
     /// The last final record that was made.
     pub(super) settled: Option<LastRun>,
 }
@@ -151,13 +157,30 @@ impl Life {
             force: false,
             last: None,
             gate: Readings::default(),
+            revision: None,
             terms: None,
+            asked: None,
             stage: Stage::Waiting(Waiting::fresh(now)),
         }
     }
 
+    /// A fire that is due because somebody or something asks: its deadline counts from now, whatever the wall clock does.
+    pub(super) fn asked(fire: Fire, trigger: Trigger, now: Now) -> Self {
+        Self { asked: Some(now.boot), ..Self::new(fire, now.wall, trigger, now) }
+    }
+
+    /// When it is too late to start it.
+    pub(super) fn deadline(&self, policy: &Policy, now: Now) -> Option<WallTime> {
+        let from = self.asked.map_or(self.not_before, |asked| now.wall_at(asked));
+        policy.deadline.map(|deadline| from.plus(deadline))
+    }
+
     pub(super) fn holds_slot(&self) -> bool {
         self.run().is_some()
+    }
+
+    pub(super) fn is_checking(&self) -> bool {
+        matches!(&self.stage, Stage::Waiting(Waiting { check: Check::Going(_), .. }))
     }
 
     pub(super) fn run(&self) -> Option<&Run> {
@@ -187,6 +210,12 @@ impl Life {
                 Some(Self { stage: S::Running(run), ..self })
             }
             (S::Starting(_), E::NeverStarted) => Some(self.wait_again(cx)),
+            // Its runner was seen alive and died before the command began: a start that failed.
+            (S::Running(run), E::NeverStarted) => {
+                let run = *run;
+                let detail = "its runner died before it started the command".to_owned();
+                self.conclude(run, RunEnd::without_result(How::NotStarted { detail }), cx)
+            }
             (S::Starting(run), E::NotStored) => {
                 let run = run.run;
                 self.not_stored(run, cx)
@@ -219,7 +248,7 @@ impl Life {
             (S::Waiting(_), E::Started { .. } | E::Ended(_) | E::NeverStarted | E::NotStored)
             | (S::Waiting(_), E::Stop(_) | E::DelayOver)
             | (S::Starting(_), E::Admitted(_) | E::Over(_) | E::GateFailed | E::DelayOver)
-            | (S::Running(_), E::Admitted(_) | E::Started { .. } | E::NeverStarted | E::NotStored)
+            | (S::Running(_), E::Admitted(_) | E::Started { .. } | E::NotStored)
             | (S::Running(_), E::Over(_) | E::GateFailed | E::DelayOver)
             | (
                 S::Stopping(..),
@@ -235,7 +264,8 @@ impl Life {
         // Only a job with a plan is admitted; without one the life waits on, to be given up.
         let Some(plan) = cx.plan else { return self };
         self.attempt = self.attempt.saturating_add(1);
-        self.terms = Some((plan.revision, Rc::clone(&plan.policy)));
+        self.revision = Some(plan.revision);
+        self.terms = Some(Rc::clone(&plan.policy));
         let (due, trigger, attempt) = (self.due, self.trigger, self.attempt);
         cx.effects.entries.push(Entry::Intent(Intent {
             key: self.key(cx),
@@ -259,17 +289,19 @@ impl Life {
             cx.effects.acts.push(Act::Clear { run: run.run });
         }
         self.attempt = self.attempt.saturating_sub(1);
+        // In place of the intent, before its directory goes.
+        self.note_pending(PendingStage::Slot, cx.now.boot, cx.now.boot, cx);
         self.wait_again_after_delay(cx)
     }
 
     fn wait_again_after_delay(mut self, cx: &mut Cx<'_>) -> Self {
-        // Already durable: as an intent that never started, or as pending(backoff).
+        // Already durable as pending.
         self.stage = Stage::Waiting(Waiting { noted: true, ..Waiting::fresh(cx.now) });
         self
     }
 
     fn not_stored(self, run: RunId, cx: &mut Cx<'_>) -> Option<Self> {
-        let all_the_same = self.terms.as_ref().is_some_and(|(_, policy)| {
+        let all_the_same = self.terms.as_ref().is_some_and(|policy| {
             policy.unrecorded == Unrecorded::Run || policy.on_interrupt == OnInterrupt::Rerun
         });
         if !all_the_same {
@@ -311,7 +343,7 @@ impl Life {
 
     /// The delay before another start, if the definition grants one after this outcome.
     fn another_start(&self, outcome: Outcome) -> Option<core::time::Duration> {
-        let (_, policy) = self.terms.as_ref()?;
+        let policy = self.terms.as_ref()?;
         let starts = match outcome {
             Outcome::Failed | Outcome::TimedOut => policy.retry.attempts,
             Outcome::Interrupted if policy.on_interrupt == OnInterrupt::Rerun => policy.rerun_starts(),
@@ -322,7 +354,7 @@ impl Life {
 
     fn record_of(&self, run: Run, end: RunEnd, cx: &Cx<'_>) -> Record {
         let success = |code: u8| match &self.terms {
-            Some((_, policy)) => policy.success_exit_codes.contains(&code),
+            Some(policy) => policy.success_exit_codes.contains(&code),
             None => code == 0,
         };
         let by_itself = |exit_code, signal| Ending { exit_code, signal };
@@ -364,6 +396,9 @@ impl Life {
     }
 
     fn fail_at_the_gate(self, cx: &mut Cx<'_>) -> Option<Self> {
+        if self.last.is_some() {
+            return self.give_up(Reason::Gate, cx);
+        }
         let record = Record { reason: Some(Reason::Gate), ..self.blank(Outcome::Failed, cx) };
         self.emit(record, cx);
         None
@@ -427,11 +462,7 @@ impl Life {
 
     /// A final record of this fire in which only the outcome is said.
     fn blank(&self, outcome: Outcome, cx: &Cx<'_>) -> Record {
-        let revision = match (&self.terms, cx.plan) {
-            (Some((revision, _)), _) => *revision,
-            (None, Some(plan)) => plan.revision,
-            (None, None) => Revision::default(),
-        };
+        let revision = self.revision.or(cx.plan.map(|plan| plan.revision)).unwrap_or_default();
         Record {
             key: self.key(cx),
             revision,

@@ -76,6 +76,8 @@ struct Turn<'a> {
     now: Now,
     boot: BootId,
     effects: &'a mut Effects,
+    /// Fires that wait, in all.
+    waiting: usize,
 }
 
 impl Turn<'_> {
@@ -83,9 +85,12 @@ impl Turn<'_> {
     fn with<T>(&mut self, name: &JobName, job: &mut Job, act: impl FnOnce(&mut Job, &mut Cx<'_>) -> T) -> T {
         let (plan, barred) = (job.plan.clone(), job.barred());
         let before = self.effects.entries.len();
+        let room = limits::PENDING.saturating_sub(self.waiting);
+        let waiting = job.waiting();
         let (now, boot, effects) = (self.now, self.boot, &mut *self.effects);
-        let mut cx = Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, settled: None };
+        let mut cx = Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, room, settled: None };
         let done = act(job, &mut cx);
+        self.waiting = (self.waiting + job.waiting()).saturating_sub(waiting);
         if cx.settled.is_some() {
             job.last = cx.settled;
         }
@@ -98,7 +103,7 @@ impl Scheduler {
     /// Takes one event into account.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
         self.readiness = self.clock.look(now, effects);
-        let mut turn = Turn { now, boot: self.boot, effects };
+        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
         match event {
             Event::Define { job, plan } => self.define(&job, plan, &mut turn),
             Event::Remove { job } => self.remove(&job, &mut turn),
@@ -123,7 +128,7 @@ impl Scheduler {
     pub fn close(&mut self, now: Now, effects: &mut Effects) {
         self.readiness = self.clock.look(now, effects);
         let readiness = self.readiness;
-        let mut turn = Turn { now, boot: self.boot, effects };
+        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
         let agent = &self.settings.agent;
         for (name, job) in &mut self.jobs {
             if job.at_rest(readiness, now) {
@@ -146,7 +151,7 @@ impl Scheduler {
     /// When the core must be called again though nothing else happens; `None`: never.
     #[must_use]
     pub fn wake(&self, now: Now) -> Option<WallTime> {
-        let jobs = self.jobs.values().filter_map(|job| job.wake(self.readiness, |at| now.wall_at(at)));
+        let jobs = self.jobs.values().filter_map(|job| job.wake(self.readiness, now));
         let boot: [Option<BootTime>; 2] = [self.clock.wake(now), self.probing.wake()];
         jobs.chain(boot.into_iter().flatten().map(|at| now.wall_at(at))).min()
     }
@@ -154,6 +159,10 @@ impl Scheduler {
     /// The largest run id that is in use outside: ids are given out beyond it.
     pub fn skip_runs(&mut self, through: RunId) {
         self.last_run = self.last_run.max(through.0);
+    }
+
+    fn waiting(&self) -> usize {
+        self.jobs.values().map(|job| job.waiting()).sum()
     }
 
     /// Whatever still waits at the end of a turn is written down, since `done_through` may move past it. A fire that is
@@ -165,8 +174,11 @@ impl Scheduler {
             turn.with(name, job, |job, cx| {
                 let now = cx.now;
                 for life in &mut job.lives {
+                    let by_calendar = matches!(life.fire, Fire::Scheduled { .. });
                     let Some(waiting) = life.waiting() else { continue };
+                    // Only a calendar makes a fire due again after a restart.
                     let first_look = probing
+                        && by_calendar
                         && !touched
                         && waiting.stage == PendingStage::Slot
                         && waiting.since == now.boot
@@ -236,7 +248,7 @@ impl Scheduler {
                 continue;
             }
             turn.with(name, job, |job, cx| {
-                let life = Life::new(Fire::Reboot { boot }, cx.now.wall, Trigger::Reboot, cx.now);
+                let life = Life::asked(Fire::Reboot { boot }, Trigger::Reboot, cx.now);
                 if job.paused.is_some() {
                     life.give_up(Reason::Paused, cx);
                 } else {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootId, Fire, FireKey, Image, JobName, Now, OpenIntent, Pending, PendingStage, WallTime,
+    AgentName, BootId, BootTime, Fire, FireKey, Image, JobName, Now, OpenIntent, Pending, PendingStage,
+    WallTime,
 };
 
 use super::admit::Probing;
@@ -15,6 +16,8 @@ use super::life::{Life, Run, Stage, Waiting};
 use super::plan::Plan;
 use super::{Scheduler, Settings, Turn};
 
+/// A clock tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that we build for.
+const TICK_MS: u64 = 10;
 /// The era of a device whose clock has never been found wrong.
 const FIRST_ERA: u32 = 1;
 
@@ -50,7 +53,7 @@ impl Scheduler {
             job.last = image.last.get(name).copied();
             core.jobs.insert(name.clone(), Box::new(job));
         }
-        let mut turn = Turn { now, boot, effects };
+        let mut turn = Turn { now, boot, effects, waiting: 0 };
         for (name, plan) in plans {
             let plan = core.share(plan);
             match core.jobs.get_mut(&name) {
@@ -69,7 +72,7 @@ impl Scheduler {
         let agent = self.settings.agent.clone();
         for open in image.intents.values() {
             let job = self.known_or_new(&open.intent.key, turn.now);
-            job.lives.push(starting(open, job, turn.now));
+            job.lives.push(starting(open, job, turn));
         }
         for pending in image.pending.values() {
             let job = self.known_or_new(&pending.key, turn.now);
@@ -102,16 +105,17 @@ impl Job {
     }
 }
 
-fn starting(open: &OpenIntent, job: &Job, now: Now) -> Life {
-    let intent = &open.intent;
+fn starting(open: &OpenIntent, job: &Job, turn: &Turn<'_>) -> Life {
+    let (intent, now) = (&open.intent, turn.now);
+    let same_boot = intent.boot == turn.boot;
     let mut life = Life::new(intent.key.fire.clone(), intent.due, intent.trigger, now);
     life.attempt = intent.attempt;
-    life.terms = job.plan.as_ref().map(|plan| (intent.revision, Rc::clone(&plan.policy)));
-    let since = crate::job::BootTime::from_millis(
-        now.boot
-            .millis()
-            .saturating_sub(u64::try_from(now.wall.since(intent.at).as_millis()).unwrap_or(u64::MAX)),
-    );
+    life.revision = Some(intent.revision);
+    life.terms = job.plan.as_ref().map(|plan| Rc::clone(&plan.policy));
+    // The runner's own start is on the clock of this boot; the intent's is on the wall, which may have been set.
+    let ticks = open.started.filter(|_| same_boot).map(|started| started.start_ticks);
+    let since =
+        ticks.map_or(now.boot, |ticks| BootTime::from_millis(ticks.saturating_mul(TICK_MS))).min(now.boot);
     life.stage = Stage::Starting(Run { run: intent.run, at: intent.at, since, pid: None, overdue: false });
     life
 }
@@ -119,6 +123,9 @@ fn starting(open: &OpenIntent, job: &Job, now: Now) -> Life {
 fn waiting(pending: &Pending, turn: &Turn<'_>) -> Life {
     let mut life = Life::new(pending.key.fire.clone(), pending.due, pending.trigger, turn.now);
     life.attempt = pending.attempt;
+    let asked =
+        matches!(pending.key.fire, Fire::Reboot { .. } | Fire::Manual { .. }) && pending.boot == turn.boot;
+    life.asked = asked.then_some(pending.since);
     life.last = pending.last;
     life.force = pending.force;
     // A wait that began in another boot begins anew: its clock is gone.

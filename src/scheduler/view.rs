@@ -95,7 +95,7 @@ fn run_row(name: &JobName, life: &Life) -> Option<RunRow> {
 
 fn pending_row(name: &JobName, job: &Job, life: &Life, now: Now) -> Option<PendingRow> {
     let policy = job.plan.as_ref().map(|plan| &plan.policy);
-    let deadline = policy.and_then(|policy| policy.deadline).map(|deadline| life.not_before.plus(deadline));
+    let deadline = policy.and_then(|policy| life.deadline(policy, now));
     let (stage, shut, until) = match &life.stage {
         Stage::Waiting(waiting) => {
             let hold = policy
