@@ -2,16 +2,18 @@
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use smol::Async;
 
 use crate::gate::Wanted;
 use crate::job::{Entry, JobName, RunId};
-use crate::runtime::{Found, Live};
+use crate::runtime::{Found, Live, RuntimeError, Since};
 use crate::scheduler::{Act, Event, How, RunEnd, Start};
 
 use super::stop_point::stop_at;
-use super::{Agent, Happening, Tracked, What, send, start};
+use super::{Agent, Happening, JUDGE_AGAIN, Tracked, Unjudged, What, chain, send, start};
 
 /// How long a probe may take before its readings count as unreadable: a dead network file system answers never.
 const PROBE_PATIENCE: core::time::Duration = core::time::Duration::from_secs(5);
@@ -74,19 +76,30 @@ impl Agent {
         }
     }
 
-    /// Reads the machine beside the loop: a path of a dead network file system must not stop it.
+    /// Reads the machine: /proc at once, paths beside the loop, since one on a dead network file system may hang. While
+    /// one hangs no further thread is risked, and what was asked of paths counts as unreadable.
     fn probe(&mut self, wanted: Wanted) {
-        let (probe, inbox) = (self.probe.clone(), self.inbox.clone());
-        let read = smol::unblock(move || probe.read(&wanted));
-        let bounded = smol::future::or(async { Some(read.await) }, async {
-            smol::Timer::after(PROBE_PATIENCE).await;
-            None
+        let (at_once, paths) = wanted.split_paths();
+        let mut readings = self.probe.read(&at_once);
+        let unreadable = paths.paths().map(|path| (path.to_owned(), None)).collect();
+        if paths.is_empty() || self.paths_hang.swap(true, Ordering::SeqCst) {
+            readings.disk_available = unreadable;
+            self.events.push_back(Event::Readings(readings));
+            return;
+        }
+        let (probe, inbox, hang) = (self.probe.clone(), self.inbox.clone(), Arc::clone(&self.paths_hang));
+        let read = smol::unblock(move || {
+            let read = probe.read(&paths);
+            hang.store(false, Ordering::SeqCst);
+            read.disk_available
         });
         let task = self.executor.spawn(async move {
-            let readings = bounded.await.unwrap_or_else(|| {
-                log::warn!("the machine could not be read within {PROBE_PATIENCE:?}");
-                crate::job::Readings::default()
-            });
+            let patience = async {
+                smol::Timer::after(PROBE_PATIENCE).await;
+                log::warn!("a file system of `disk_available` does not answer within {PROBE_PATIENCE:?}");
+                unreadable
+            };
+            readings.disk_available = smol::future::or(read, patience).await;
             // The loop is gone: nobody needs them.
             inbox.send(Happening::Readings(readings)).await.unwrap_or_default();
         });
@@ -131,34 +144,59 @@ impl Agent {
     pub(super) fn run_over(&mut self, run: RunId) {
         let Some(tracked) = self.tracked.remove(&run) else { return };
         stop_at("ended");
-        let found = self.runtime.collect(&tracked.live).unwrap_or_else(|error| {
-            log::error!("{}", chain(&error));
-            Found::Lost
-        });
-        let found = match found {
-            // Not dead after all, or another process of the same run: that one is waited for.
-            Found::Running(live) => return self.track(run, live, tracked.what),
-            found => found,
-        };
-        let event = match (tracked.what, found) {
-            (What::Check, found) => Event::Checked { run, passed: start::passed(&found) },
-            (What::Job, Found::NeverStarted) => Event::NeverStarted { run },
-            (What::Job, found) => match start::end(found) {
-                Some(end) => Event::Ended { run, end },
-                None => Event::Ended { run, end: RunEnd::without_result(How::RunnerLost) },
-            },
+        let found = self.runtime.collect(&tracked.live);
+        match (tracked.what, found) {
+            (What::Job, found) => {
+                let started = Some(tracked.live.started());
+                self.judged(run, Unjudged { started, since: Since::ThisBoot }, found);
+            }
+            (What::Check, Ok(Found::Running(live))) => self.track(run, live, What::Check),
+            (What::Check, Ok(found)) => self.step(Event::Checked { run, passed: start::passed(&found) }),
+            (What::Check, Err(error)) => {
+                log::warn!("{}", chain(&error));
+                self.step(Event::Checked { run, passed: false });
+            }
+        }
+    }
+
+    /// After a while: what became of a run that could not be judged.
+    pub(super) fn look_again(&mut self, run: RunId) {
+        let Some(unjudged) = self.unjudged.remove(&run) else { return };
+        self.judge(run, unjudged);
+    }
+
+    /// Finds out what became of a run.
+    pub(super) fn judge(&mut self, run: RunId, known: Unjudged) {
+        let found = self.runtime.inspect(run, known.started, known.since);
+        self.judged(run, known, found);
+    }
+
+    fn judged(&mut self, run: RunId, known: Unjudged, found: Result<Found, RuntimeError>) {
+        let earlier_boot = known.since == Since::EarlierBoot;
+        let event = match found {
+            Ok(Found::Running(live)) => {
+                let pid = live.started().pid;
+                self.track(run, live, What::Job);
+                Event::Started { run, pid }
+            }
+            Ok(Found::Ended(result)) => Event::Ended { run, end: start::ended(result) },
+            Ok(Found::NeverStarted | Found::Lost) if earlier_boot => {
+                Event::Ended { run, end: RunEnd::without_result(How::PowerCut) }
+            }
+            Ok(Found::NeverStarted) => Event::NeverStarted { run },
+            Ok(Found::Lost) => Event::Ended { run, end: RunEnd::without_result(How::RunnerLost) },
+            // Nothing is known, so nothing is said: it is asked again.
+            Err(error) => {
+                log::error!("{}; again in {JUDGE_AGAIN:?}", chain(&error));
+                self.unjudged.insert(run, known);
+                let inbox = self.inbox.clone();
+                let again = self.executor.spawn(async move {
+                    smol::Timer::after(JUDGE_AGAIN).await;
+                    inbox.send(Happening::LookAgain { run }).await.unwrap_or_default();
+                });
+                return again.detach();
+            }
         };
         self.step(event);
     }
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

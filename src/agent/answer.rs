@@ -4,14 +4,13 @@
 use smol::channel::Sender;
 
 use crate::job::{
-    CommandId, JobName, JobRow, JobShown, JournalStatus, RecordJson, Refusal, RefusalKind, Reply, Request,
-    Source, Status,
+    CommandId, Entry, Fire, JobName, JobRow, JobShown, JournalStatus, RecordJson, Refusal, RefusalKind,
+    Reply, Request, Source, Status,
 };
 use crate::scheduler::{Act, AskId, Event, Force};
 use crate::store::{self, RealDisk};
 
-use super::acts::chain;
-use super::{Agent, send};
+use super::{Agent, chain, send};
 
 impl Agent {
     /// A request has come in; `reply` is dropped when nothing more will be said.
@@ -68,17 +67,16 @@ impl Agent {
         let force = if force { Force::Yes } else { Force::No };
         self.step(Event::Run { job, id: id.clone(), force, ask });
         // Refused, or taken before and over: nobody must wait for a record that does not come.
-        if !self.core.is_going_on(&id) && !self.settles_in_this_turn(&id) {
+        if wait && !self.core.is_going_on(&id) && !self.is_on_its_way(&id) {
             self.waiters.remove(&id);
         }
     }
 
-    /// Whether the final record of a command is in the turn that collects.
-    fn settles_in_this_turn(&self, id: &CommandId) -> bool {
-        self.turn.entries.iter().any(|entry| match entry {
-            crate::job::Entry::Record(record) => {
-                matches!(&record.key.fire, crate::job::Fire::Manual { id: of } if of == id)
-            }
+    /// Whether the final record of a command is not committed yet: in the turn that collects, or in one that is closed.
+    fn is_on_its_way(&self, id: &CommandId) -> bool {
+        let mut entries = self.turn.entries.iter().chain(self.turns.entries());
+        entries.any(|entry| match entry {
+            Entry::Record(record) => matches!(&record.key.fire, Fire::Manual { id: of } if of == id),
             _ => false,
         })
     }

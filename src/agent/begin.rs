@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smol::channel::{Receiver, bounded};
 use smol::{LocalExecutor, Task, future};
@@ -11,16 +12,15 @@ use crate::config::Config;
 use crate::control::{Connection, Listener};
 use crate::gate::Probe;
 use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent};
-use crate::runtime::{Found, Runtime, Since};
-use crate::scheduler::{Effects, Event, How, Plan, RunEnd, Scheduler, Settings};
+use crate::runtime::{Runtime, Since};
+use crate::scheduler::{Effects, Event, Plan, Scheduler, Settings};
 use crate::store::{Journal, Options, RealDisk, Recovered};
 
-use super::acts::chain;
 use super::clock::{self, Trust};
 use super::timer::Timer;
 use super::turns::Turns;
 use super::writer::Writer;
-use super::{Agent, AgentError, Happening, INBOX, What, doing, signals, start};
+use super::{Agent, AgentError, Happening, INBOX, Unjudged, chain, doing, signals};
 
 impl Agent {
     /// Everything up to the first turn; the agent then only has to live.
@@ -59,11 +59,13 @@ impl Agent {
             catalog,
             runtime,
             probe: Probe::default(),
+            paths_hang: Arc::default(),
             writer,
             turns: Turns::default(),
             turn,
             events: VecDeque::new(),
             tracked: BTreeMap::new(),
+            unjudged: BTreeMap::new(),
             asks: BTreeMap::new(),
             last_ask: 0,
             waiters: BTreeMap::new(),
@@ -73,6 +75,8 @@ impl Agent {
             epoch,
             since: now.wall,
             disk_again: None,
+            clock_was_set: false,
+            trouble: String::new(),
             bulky: true,
             stopping: false,
             config,
@@ -121,30 +125,8 @@ impl Agent {
     }
 
     fn find_run(&mut self, open: &OpenIntent, boot: BootId) {
-        let run = open.intent.run;
-        let same_boot = open.intent.boot == boot;
-        let since = if same_boot { Since::ThisBoot } else { Since::EarlierBoot };
-        let found = self.runtime.inspect(run, open.started, since).unwrap_or_else(|error| {
-            log::error!("{}", chain(&error));
-            Found::Lost
-        });
-        let event = match found {
-            Found::Running(live) => {
-                let pid = live.started().pid;
-                log::info!("{}: run {run} is still going on", open.intent.key.job);
-                self.track(run, live, What::Job);
-                Event::Started { run, pid }
-            }
-            // A directory of another boot on a disk that survived it: its result counts all the same.
-            Found::NeverStarted if same_boot => Event::NeverStarted { run },
-            Found::NeverStarted => Event::Ended { run, end: RunEnd::without_result(How::PowerCut) },
-            Found::Lost if !same_boot => Event::Ended { run, end: RunEnd::without_result(How::PowerCut) },
-            found @ (Found::Ended(_) | Found::Lost) => match start::end(found) {
-                Some(end) => Event::Ended { run, end },
-                None => return,
-            },
-        };
-        self.step(event);
+        let since = if open.intent.boot == boot { Since::ThisBoot } else { Since::EarlierBoot };
+        self.judge(open.intent.run, Unjudged { started: open.started, since });
     }
 }
 

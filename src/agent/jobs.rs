@@ -29,12 +29,9 @@ impl Agent {
         Reloaded::from(changes)
     }
 
-    /// Texts first, then what follows from them, in turns that fit a frame.
+    /// What follows from the new texts first, then the texts, in turns that fit a frame: cut off in between, a restart
+    /// finds the old texts with all that was due by them settled, and reads the directory anew.
     fn bring_in_force(&mut self, changes: &Changes) {
-        for entry in &changes.entries {
-            self.turn.entries.push(entry.clone());
-            self.cut_turn();
-        }
         for Change { job, now } in &changes.changed {
             let plan = now.and_then(|revision| {
                 let cronjob = self.catalog.cronjob(job)?;
@@ -45,6 +42,10 @@ impl Agent {
                 Some(plan) => Event::Define { job, plan },
                 None => Event::Remove { job },
             });
+            self.cut_turn();
+        }
+        for entry in &changes.entries {
+            self.turn.entries.push(entry.clone());
             self.cut_turn();
         }
     }

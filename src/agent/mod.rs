@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use smol::channel::{Receiver, Sender};
 use smol::{LocalExecutor, Task};
@@ -36,9 +38,9 @@ use crate::config::Config;
 use crate::gate::Probe;
 use crate::job::{
     BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Readings, RecordJson, Reply,
-    Request, RunId, WallTime,
+    Request, RunId, Started, WallTime,
 };
-use crate::runtime::{Live, Runtime};
+use crate::runtime::{Live, Runtime, Since};
 use crate::scheduler::{AskId, Effects, Event, Scheduler};
 
 pub use check::{Report, check};
@@ -46,14 +48,16 @@ pub use clock::wall_clock;
 pub use rules::rules;
 
 use signals::Signal;
-use timer::{Ring, Timer};
-use turns::Turns;
+use timer::{Armed, Ring, Timer};
+use turns::{Retry, Turns};
 use writer::{Batch, Writer, Written};
 
 /// Events that may wait for the loop.
 const INBOX: usize = 256;
 /// A turn takes in no more once its entries weigh this, in bytes.
 const TURN_BYTES: usize = 128 * 1024;
+/// Before a run is looked at again that could not be judged.
+const JUDGE_AGAIN: core::time::Duration = core::time::Duration::from_secs(5);
 /// Before a disk that refused is asked again though nothing new is to be stored.
 const DISK_AGAIN: core::time::Duration = core::time::Duration::from_secs(10);
 
@@ -71,6 +75,10 @@ enum Happening {
     Noted(Vec<EventKind>),
     /// A runner is dead.
     RunOver {
+        run: RunId,
+    },
+    /// What became of a run could not be read a while ago.
+    LookAgain {
         run: RunId,
     },
     Readings(Readings),
@@ -128,6 +136,13 @@ enum What {
     Check,
 }
 
+/// What is known of a run that is still to be judged.
+#[derive(Clone, Copy, Debug)]
+struct Unjudged {
+    started: Option<Started>,
+    since: Since,
+}
+
 struct Agent {
     config: Config,
     trust: clock::Trust,
@@ -135,6 +150,8 @@ struct Agent {
     catalog: Catalog,
     runtime: Runtime,
     probe: Probe,
+    /// A thread that looks at paths has not come back.
+    paths_hang: Arc<AtomicBool>,
     writer: Writer,
     turns: Turns,
     /// The turn that collects.
@@ -142,6 +159,8 @@ struct Agent {
     /// What acts came to, for the next turn.
     events: VecDeque<Event>,
     tracked: BTreeMap<RunId, Tracked>,
+    /// Runs of which it could not be read what became of them.
+    unjudged: BTreeMap<RunId, Unjudged>,
     asks: BTreeMap<AskId, Sender<Reply>>,
     last_ask: u64,
     /// Those who wait for the end of a manual run.
@@ -153,6 +172,10 @@ struct Agent {
     since: WallTime,
     /// When a disk that refused is asked again.
     disk_again: Option<BootTime>,
+    /// The clock was set while the timer was armed: look again at once.
+    clock_was_set: bool,
+    /// What the disk said when it refused.
+    trouble: String,
     /// Definitions were read since free memory was last given back.
     bulky: bool,
     /// Told to stop: ends once all is committed.
@@ -172,7 +195,7 @@ impl Agent {
             if self.stopping && (self.turns.is_empty() || self.disk_again.is_some()) {
                 break;
             }
-            if self.events.is_empty() {
+            if self.events.is_empty() && !self.clock_was_set {
                 let Ok(happening) = inbox.recv().await else { break };
                 self.take(happening);
             }
@@ -203,20 +226,20 @@ impl Agent {
         let acts = self.turns.free_acts();
         self.act(acts);
         self.submit(now);
-        let disk = self.disk_again.map(|at| now.wall_at(at));
+        // While a batch is under way its answer is what wakes the loop.
+        let disk = self.disk_again.filter(|_| !self.turns.is_committing()).map(|at| now.wall_at(at));
         let wake = [self.core.wake(now), disk].into_iter().flatten().min();
-        if let Err(error) = self.timer.arm(wake) {
-            log::error!("arm the timer: {error}");
+        match self.timer.arm(wake) {
+            Ok(armed) => self.clock_was_set = armed == Armed::ClockSet,
+            Err(error) => log::error!("arm the timer: {error}"),
         }
     }
 
     fn submit(&mut self, now: Now) {
         // A refusing disk is asked again when there is something new, or after a while.
         let waits = self.disk_again.is_some_and(|at| now.boot < at);
-        if waits && self.turns.holds_only_refused() {
-            return;
-        }
-        let Some((entries, durability)) = self.turns.next_batch() else { return };
+        let retry = if waits { Retry::NotYet } else { Retry::Due };
+        let Some((entries, durability)) = self.turns.next_batch(retry) else { return };
         if let Err(Batch { entries, .. }) = self.writer.write(Batch { entries, durability }) {
             self.written(Written { entries, outcome: Err("the journal's thread is gone".to_owned()) });
         }
@@ -230,6 +253,7 @@ impl Agent {
             Happening::Written(written) => self.written(written),
             Happening::Noted(notes) => notes.into_iter().for_each(|kind| self.note(kind)),
             Happening::RunOver { run } => self.run_over(run),
+            Happening::LookAgain { run } => self.look_again(run),
             Happening::Readings(readings) => self.step(Event::Readings(readings)),
         }
     }
@@ -277,6 +301,7 @@ impl Agent {
                 }
                 self.disk_again = Some(self.now().boot.plus(DISK_AGAIN));
                 let leftover = self.turns.refused(written.entries, &why);
+                self.trouble = why;
                 self.events.extend(leftover.events);
                 self.act(leftover.acts);
             }
@@ -287,7 +312,7 @@ impl Agent {
         log::warn!("the journal is written again; {} facts were given up", self.turns.unrecorded);
         let count = core::mem::take(&mut self.turns.unrecorded);
         if count > 0 {
-            let why = self.writer.status().trouble.unwrap_or_else(|| "the disk refused".to_owned());
+            let why = core::mem::take(&mut self.trouble);
             self.note(EventKind::Unrecorded { count, why });
         }
     }
@@ -320,6 +345,18 @@ fn send(to: &Sender<Reply>, reply: Reply) {
     if to.try_send(reply).is_err() {
         log::debug!("nobody waits for this answer any more");
     }
+}
+
+/// An error and what caused it, in one line: for where it is logged.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// An I/O error of one step of the start.

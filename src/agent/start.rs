@@ -55,21 +55,13 @@ pub(super) fn check(run: RunId, job: &JobName, cronjob: CronJob, now: WallTime) 
     })
 }
 
-/// What the core is told of a run that was found over.
-pub(super) fn end(found: Found) -> Option<RunEnd> {
-    match found {
-        Found::Ended(result) => Some(ended(result)),
-        Found::Lost => Some(RunEnd::without_result(How::RunnerLost)),
-        Found::Running(_) | Found::NeverStarted => None,
-    }
-}
-
 /// Whether a check passed.
 pub(super) fn passed(found: &Found) -> bool {
     matches!(found, Found::Ended(RunResult { end: End::Exited(0), .. }))
 }
 
-fn ended(result: RunResult) -> RunEnd {
+/// What the core is told of a run that is over.
+pub(super) fn ended(result: RunResult) -> RunEnd {
     let how = match result.end {
         End::Exited(code) => How::Exited(code),
         End::Signaled(signal) => How::Signaled(signal),

@@ -11,12 +11,21 @@ use smol::Async;
 
 use crate::job::WallTime;
 
-/// Far enough that it never rings, near enough for every kernel: the timer stays armed so that a step of the clock is
+/// The year 2255: far enough that it never rings, near enough for every kernel. The timer stays armed so that a step of the clock is
 /// told even when nothing is due.
-const NEVER_SECS: i64 = i32::MAX as i64;
+const NEVER_SECS: i64 = 9_000_000_000;
 
 pub(super) struct Timer {
     fd: Async<OwnedFd>,
+}
+
+/// What arming came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Armed {
+    /// Armed.
+    Yes,
+    /// Armed, and the wall clock was set meanwhile: what it was armed for may be out of date.
+    ClockSet,
 }
 
 /// Why the timer woke the loop.
@@ -35,7 +44,7 @@ impl Timer {
     }
 
     /// Rings at `at`, or never; an instant that is past rings at once.
-    pub(super) fn arm(&self, at: Option<WallTime>) -> io::Result<()> {
+    pub(super) fn arm(&self, at: Option<WallTime>) -> io::Result<Armed> {
         // A zero time would disarm it.
         let at = at.map_or(WallTime::from_secs(NEVER_SECS), |at| at.max(WallTime::from_millis(1)));
         let millis = at.millis().rem_euclid(1_000);
@@ -45,12 +54,13 @@ impl Timer {
             tv_nsec: i32::try_from(millis * 1_000_000).unwrap_or(0).into(),
         };
         let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        timerfd_settime(
-            self.fd.get_ref(),
-            TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET,
-            &spec,
-        )?;
-        Ok(())
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        match timerfd_settime(self.fd.get_ref(), flags, &spec) {
+            Ok(_) => Ok(Armed::Yes),
+            // Armed, and told here what a read would have told.
+            Err(rustix::io::Errno::CANCELED) => Ok(Armed::ClockSet),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits for it to ring.

@@ -2,29 +2,45 @@
 //! `done_through` and the pending entry of a fire before it, say). Turns commit in order; while one is under way the next
 //! collect. What the disk refuses comes back to the front of the queue.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use crate::job::{Entry, Refusal, RefusalKind, Reply, RunId};
+use crate::job::{Entry, FireKey, Refusal, RefusalKind, Reply, RunId};
 use crate::scheduler::{Act, Effects, Event};
 use crate::store::Durability;
 
-/// Whole turns are put into one frame up to this weight, in bytes: well below a frame's bound.
+/// Whole turns are put into one batch up to this weight, in bytes: with what is carried, below a frame's bound.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Entries that are kept for a disk that refuses them; beyond it the oldest facts are given up and counted.
-const CARRIED: usize = 4_096;
+/// What is kept for a disk that refuses it, in bytes; beyond it outputs are left out, then the oldest facts given up.
+const CARRIED_BYTES: usize = 384 * 1024;
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     closed: VecDeque<Effects>,
-    /// Acts of the batch that is under way.
-    acts: Option<Vec<Act>>,
+    /// What the disk refused, oldest first: it leads the next batch.
+    carried: Vec<Entry>,
+    under_way: Option<UnderWay>,
     /// Directories whose record the disk has not taken yet.
     clears: Vec<Act>,
-    /// The front of the queue is what the disk refused.
-    refused: bool,
     /// Facts that were given up.
     pub(super) unrecorded: u64,
+}
+
+/// The batch that the writer has.
+#[derive(Debug)]
+struct UnderWay {
+    /// How many of its entries were carried.
+    carried: usize,
+    acts: Vec<Act>,
+}
+
+/// Whether the disk is asked though there is nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// It refused a moment ago.
+    NotYet,
+    /// It is asked.
+    Due,
 }
 
 /// What a failed batch leaves to be done.
@@ -44,48 +60,48 @@ impl Turns {
         }
     }
 
-    /// Whether everything is committed and done.
-    pub(super) fn is_empty(&self) -> bool {
-        self.closed.is_empty() && self.acts.is_none()
+    /// What is queued and not with the writer.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.carried.iter().chain(self.closed.iter().flat_map(|turn| &turn.entries))
     }
 
-    /// Whether all that is queued is what the disk refused.
-    pub(super) fn holds_only_refused(&self) -> bool {
-        self.refused && self.closed.len() == 1
+    /// Whether a batch is under way.
+    pub(super) fn is_committing(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Whether everything is committed and done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.carried.is_empty() && self.under_way.is_none()
     }
 
     /// Acts of turns that have nothing to commit, if no turn is before them.
     pub(super) fn free_acts(&mut self) -> Vec<Act> {
         let mut acts = Vec::new();
-        while self.acts.is_none() && self.closed.front().is_some_and(|turn| turn.entries.is_empty()) {
+        while self.under_way.is_none() && self.closed.front().is_some_and(|turn| turn.entries.is_empty()) {
             acts.extend(self.closed.pop_front().map(|turn| turn.acts).unwrap_or_default());
         }
         acts
     }
 
-    /// The next batch, unless one is under way.
-    pub(super) fn next_batch(&mut self) -> Option<(Vec<Entry>, Durability)> {
-        if self.acts.is_some() {
+    /// The next batch, unless one is under way: what is carried, then whole turns.
+    pub(super) fn next_batch(&mut self, retry: Retry) -> Option<(Vec<Entry>, Durability)> {
+        let nothing_new = self.closed.iter().all(|turn| turn.entries.is_empty());
+        if self.under_way.is_some() || nothing_new && (self.carried.is_empty() || retry == Retry::NotYet) {
             return None;
         }
-        let (mut entries, mut acts) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let mut entries = core::mem::take(&mut self.carried);
+        let (carried, mut acts, mut bytes) = (entries.len(), Vec::new(), 0);
         while let Some(turn) = self.closed.front() {
             bytes += weight(&turn.entries);
-            if !entries.is_empty() && bytes > BATCH_BYTES {
+            if entries.len() > carried && bytes > BATCH_BYTES {
                 break;
             }
             let Some(turn) = self.closed.pop_front() else { break };
             entries.extend(turn.entries);
             acts.extend(turn.acts);
         }
-        if entries.is_empty() {
-            // Only acts: `free_acts` has them.
-            self.push(Effects { entries, acts });
-            return None;
-        }
-        self.refused = false;
-        self.acts = Some(acts);
+        self.under_way = Some(UnderWay { carried, acts });
         let noted_only = entries.iter().all(|entry| matches!(entry, Entry::Started(_)));
         let durability = if noted_only { Durability::Unsynced } else { Durability::Synced };
         Some((entries, durability))
@@ -93,53 +109,81 @@ impl Turns {
 
     /// The batch is durable: its acts, and the directories that waited for it.
     pub(super) fn committed(&mut self) -> Vec<Act> {
-        let mut acts = self.acts.take().unwrap_or_default();
+        let mut acts = self.under_way.take().map(|batch| batch.acts).unwrap_or_default();
         acts.append(&mut self.clears);
         acts
     }
 
-    /// The disk refused the batch: its entries wait at the front, its intents are told to the core.
+    /// The disk refused the batch: its entries are carried, and those of its intents that are new are told to the core.
     pub(super) fn refused(&mut self, entries: Vec<Entry>, why: &str) -> Leftover {
-        let intents: Vec<RunId> = entries.iter().filter_map(intent).collect();
+        let Some(UnderWay { carried, acts }) = self.under_way.take() else { return Leftover::default() };
+        // An intent that is carried was told before: the core wants it started all the same.
+        let intents: BTreeSet<RunId> = entries.iter().skip(carried).filter_map(intent).collect();
         let mut leftover = Leftover::default();
-        for act in self.acts.take().unwrap_or_default() {
+        for act in acts {
             match act {
                 Act::Start(start) if intents.contains(&start.run) => {
                     leftover.events.push(Event::NotStored { run: start.run });
                 }
                 Act::Clear { .. } => self.clears.push(act),
-                Act::Answer { ask, .. } => {
-                    let message =
-                        format!("done, but the disk does not take it, so a restart may forget it: {why}");
+                Act::Answer {
+                    ask,
+                    reply: Reply::Accepted { .. } | Reply::Done { .. } | Reply::Reloaded(_),
+                } => {
+                    let message = format!(
+                        "the disk does not take it ({why}): it holds while this agent lives, and a restart forgets it"
+                    );
                     let reply = Reply::Refused(Refusal { kind: RefusalKind::Disk, message });
                     leftover.acts.push(Act::Answer { ask, reply });
                 }
-                Act::Start(_) | Act::Stop { .. } | Act::Probe(_) | Act::Check { .. } => {
-                    leftover.acts.push(act)
+                Act::Answer { .. } | Act::Start(_) | Act::Stop { .. } | Act::Probe(_) | Act::Check { .. } => {
+                    leftover.acts.push(act);
                 }
             }
         }
-        let entries = self.bounded(entries);
-        self.closed.push_front(Effects { entries, acts: Vec::new() });
-        self.refused = true;
+        self.carried = self.bounded(entries);
         leftover
     }
 
-    /// Gives up the oldest facts beyond the bound. A fact that is not stored leaves its fire to be judged anew after a
-    /// restart: its directory is still there.
+    /// Keeps what is carried within its bound. A fact that is given up leaves its fire to be judged anew after a restart,
+    /// so no directory goes for which that might be needed.
     fn bounded(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        let mut surplus = entries.len().saturating_sub(CARRIED);
-        entries.retain(|entry| {
-            let given_up =
-                surplus > 0 && matches!(entry, Entry::Record(_) | Entry::Event(_) | Entry::Started(_));
-            if given_up {
-                surplus -= 1;
-                self.unrecorded += u64::from(!matches!(entry, Entry::Started(_)));
+        if weight(&entries) <= CARRIED_BYTES {
+            return entries;
+        }
+        let settled: BTreeSet<FireKey> = entries.iter().filter_map(settles).cloned().collect();
+        entries.retain_mut(|entry| match entry {
+            // The final record of the fire is there as well.
+            Entry::Intent(intent) => !settled.contains(&intent.key),
+            Entry::Pending(pending) => !settled.contains(&pending.key),
+            Entry::Started(_) => false,
+            Entry::Record(record) => {
+                record.output = None;
+                true
             }
-            !given_up
+            _ => true,
         });
+        let mut surplus = weight(&entries).saturating_sub(CARRIED_BYTES);
+        let mut given_up = 0;
+        entries.retain(|entry| {
+            let goes = surplus > 0 && matches!(entry, Entry::Record(_) | Entry::Event(_));
+            if goes {
+                surplus = surplus.saturating_sub(weight(core::slice::from_ref(entry)));
+                given_up += 1;
+            }
+            !goes
+        });
+        if given_up > 0 {
+            self.clears.clear();
+        }
+        self.unrecorded += given_up;
         entries
     }
+}
+
+/// The fire that an entry settles.
+fn settles(entry: &Entry) -> Option<&FireKey> {
+    if let Entry::Record(record) = entry { Some(&record.key).filter(|_| record.last) } else { None }
 }
 
 fn intent(entry: &Entry) -> Option<RunId> {
@@ -195,18 +239,22 @@ mod tests {
         Effects { entries: vec![Entry::Intent(intent)], acts }
     }
 
+    fn batch(turns: &mut Turns) -> Vec<Entry> {
+        turns.next_batch(Retry::Due).unwrap().0
+    }
+
     #[test]
     fn nothing_acts_before_its_batch_is_durable_and_the_next_turn_collects_meanwhile() {
         let mut turns = Turns::default();
         turns.push(turn(1));
         assert_eq!(turns.free_acts(), []);
-        let (entries, durability) = turns.next_batch().unwrap();
+        let (entries, durability) = turns.next_batch(Retry::NotYet).unwrap();
         assert_eq!((entries.len(), durability), (1, Durability::Synced));
         turns.push(turn(2));
         turns.push(Effects { entries: Vec::new(), acts: vec![Act::Stop { run: RunId(7) }] });
-        assert!(turns.next_batch().is_none() && turns.free_acts().is_empty());
+        assert!(turns.next_batch(Retry::Due).is_none() && turns.free_acts().is_empty());
         assert_eq!(turns.committed().len(), 2);
-        turns.next_batch().unwrap();
+        batch(&mut turns);
         assert_eq!(turns.committed().len(), 3);
         assert!(turns.is_empty());
     }
@@ -218,24 +266,51 @@ mod tests {
         let reply = Reply::Done { message: "paused".to_owned() };
         first.acts.push(Act::Answer { ask: AskId(3), reply });
         turns.push(first);
-        let (entries, _) = turns.next_batch().unwrap();
+        let entries = batch(&mut turns);
         let leftover = turns.refused(entries, "no space left on device");
         assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(1) }]));
         assert!(matches!(&leftover.acts[..], [Act::Answer { reply: Reply::Refused(_), .. }]));
-        let (entries, _) = turns.next_batch().unwrap();
-        assert_eq!(entries.len(), 1);
+        assert!(turns.next_batch(Retry::NotYet).is_none(), "not asked again at once");
+        assert_eq!(batch(&mut turns).len(), 1);
         assert_eq!(turns.committed(), [Act::Clear { run: RunId(90) }]);
     }
 
     #[test]
-    fn what_is_carried_for_a_dead_disk_is_bounded_and_counted() {
+    fn what_is_wanted_all_the_same_starts_beside_the_intent_that_is_carried() {
         let mut turns = Turns::default();
-        let note = |n| Entry::Started(crate::job::Started { run: RunId(n), pid: 1, start_ticks: 1 });
-        turns.push(Effects { entries: (0..5_000).map(note).collect(), acts: Vec::new() });
-        let (entries, durability) = turns.next_batch().unwrap();
-        assert_eq!(durability, Durability::Unsynced);
+        turns.push(turn(1));
+        let entries = batch(&mut turns);
+        let start = turn(1).acts.remove(0);
         turns.refused(entries, "");
-        assert_eq!(turns.next_batch().unwrap().0.len(), CARRIED);
-        assert_eq!(turns.unrecorded, 0, "a note of a runner is no fact");
+        // The core answers NotStored with another start: alone in its turn, it is free.
+        turns.push(Effects { entries: Vec::new(), acts: vec![turn(1).acts.remove(0)] });
+        assert_eq!(turns.free_acts(), [turn(1).acts.remove(0)]);
+        // Beside new entries it is not told again.
+        let mut again = turn(2);
+        again.acts.push(start);
+        turns.push(again);
+        let entries = batch(&mut turns);
+        assert_eq!(entries.len(), 2);
+        let leftover = turns.refused(entries, "");
+        assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(2) }]));
+        assert!(matches!(&leftover.acts[..], [Act::Start(start)] if start.run == RunId(1)));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_for_ever_stops_no_act_and_fills_no_memory() {
+        let mut turns = Turns::default();
+        let kind = crate::job::EventKind::Stopped;
+        let event =
+            crate::job::DeviceEvent { at: WallTime::from_secs(1), clock: crate::job::Clock::Synced, kind };
+        for run in 0..5_000 {
+            let acts = vec![Act::Stop { run: RunId(run) }];
+            turns.push(Effects { entries: vec![Entry::Event(event.clone())], acts });
+            let entries = batch(&mut turns);
+            assert!(weight(&entries) <= CARRIED_BYTES + 200);
+            assert_eq!(turns.refused(entries, "").acts, [Act::Stop { run: RunId(run) }]);
+        }
+        assert!(turns.unrecorded > 3_000, "{}", turns.unrecorded);
+        let kept = batch(&mut turns).len() as u64;
+        assert_eq!(kept + turns.unrecorded, 5_000, "what is given up is counted");
     }
 }

@@ -9,7 +9,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::job::{Entry, JournalStatus};
 use crate::store::{Durability, Journal, RealDisk};
 
-use super::Happening;
+use super::{Happening, chain};
 
 /// Stack of the writer thread: it encodes one entry at a time.
 const STACK_BYTES: usize = 128 * 1024;
@@ -93,15 +93,4 @@ fn write_all(
             return;
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -4,13 +4,12 @@
 //! Exit status: 0 done, 1 the answer is no (a rejected definition; an agent that cannot go on), 2 it could not be asked
 //! (usage, an unreadable or refused configuration).
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use leafcron::agent;
+use leafcron::agent::{self, chain};
 use leafcron::config::Config;
 use leafcron::runtime;
 
@@ -140,17 +139,6 @@ fn say(text: &str) -> ExitCode {
 fn complain(text: &str) {
     // Without a stderr there is nobody to tell; the exit status says it.
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
