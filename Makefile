@@ -28,6 +28,10 @@ test: setup-test format deny lint check tests # everything: format, dependencies
 tests: setup-build
 	$(CARGO) test
 
+.PHONY: bench
+bench: setup-build # the budgets of size, memory, wake-ups, lateness and 200 at once, measured; BENCH_IDLE=120s
+	$(CARGO) bench --bench device
+
 .PHONY: check
 check: setup-build # compiles all of it, and the device binary without the command line
 	$(CARGO) check --all-targets
