@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
@@ -96,9 +97,10 @@ impl Launcher {
 }
 
 fn ask(socket: &OwnedFd, run: RunId) -> io::Result<u32> {
-    send(socket.as_fd(), &run.0.to_le_bytes(), SendFlags::NOSIGNAL)?;
+    // With a time-out on the socket SA_RESTART does not hold (signal(7)): every SIGCHLD interrupts.
+    retry_on_intr(|| send(socket.as_fd(), &run.0.to_le_bytes(), SendFlags::NOSIGNAL))?;
     let mut reply = [0; REPLY_BYTES];
-    let (_, length) = recv(socket.as_fd(), &mut reply, RecvFlags::empty())?;
+    let (_, length) = retry_on_intr(|| recv(socket.as_fd(), &mut reply, RecvFlags::empty()))?;
     let (pid, errno) = reply.split_at(4);
     let (Ok(pid), Ok(errno)) =
         (pid.try_into().map(u32::from_le_bytes), errno.try_into().map(i32::from_le_bytes))

@@ -125,3 +125,19 @@ fn a_second_agent_on_the_same_state_is_told_the_pid_of_the_first() {
     assert!(said.contains(&first.to_string()), "{said}");
     assert!(rig.leafcron(&["status"]).status.success(), "the first goes on, and its socket is its own");
 }
+
+#[test]
+fn many_at_once_are_started_from_one_nursery_however_many_end_meanwhile() {
+    // Those that end early send SIGCHLD into the starting of the others.
+    let jobs: String =
+        (0..200).map(|n| format!("[job.n{n}]\nschedule = \"*/2 * * * * *\"\ncommand = \"true\"\n")).collect();
+    let mut rig = Rig::with_config("max_runs = 200", &jobs);
+    rig.start();
+    for job in ["n0", "n40", "n199"] {
+        let records = rig.wait_for_finals(job, 2);
+        assert!(records.iter().all(|record| record.outcome == Outcome::Succeeded), "{records:#?}");
+    }
+    assert!(rig.stop().success());
+    let log = rig.log();
+    assert!(!log.contains("nursery"), "a nursery was given up: {log}");
+}
