@@ -345,7 +345,9 @@ impl Job {
                 }
             }
             self.each_life(cx, |life| expiry(life, &policy, now));
-            if let Some(event) = self.backlog.as_ref().and_then(|backlog| expiry(&backlog.head, &policy, now))
+            // One after the other, in this turn: the next may be too late as well.
+            while let Some(event) =
+                self.backlog.as_ref().and_then(|backlog| expiry(&backlog.head, &policy, now))
                 && let Some(backlog) = self.backlog.take()
             {
                 let Backlog { ranges, head } = *backlog;

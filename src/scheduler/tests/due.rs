@@ -167,7 +167,6 @@ fn a_changed_schedule_begins_at_its_acceptance() {
     assert_eq!(world.started_dues("a"), [2_400]);
     // Another field changes: what is accounted for stays.
     world.power_cut(1_210);
-    world.texts.clear();
     world.define("a", r#""schedule":"*/10 * * * *","timeout":"1m""#);
     world.end_all();
     assert_eq!(world.started_dues("a"), [2_400, 3_600]);

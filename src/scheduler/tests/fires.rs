@@ -239,6 +239,8 @@ fn a_disk_that_takes_no_intent_skips_the_fire_unless_the_owner_chose_otherwise()
         world.disk = Disk::Refuses;
         world.pass(60);
         world.end_all();
+        assert_eq!(world.records, [], "nothing is durable");
+        world.mend_disk();
         assert_eq!(world.starts.len(), starts, "{fields}");
         assert_eq!(world.finals("a"), [finals]);
     }

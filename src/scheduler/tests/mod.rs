@@ -2,5 +2,7 @@
 
 mod due;
 mod fires;
+mod gates;
 mod luck;
+mod mended;
 mod world;

@@ -1,11 +1,11 @@
 //! A device in virtual time: the core, the image that its entries add up to, and runs that end when the test says so.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::{
     BootId, BootTime, Clock, CommandId, CronJob, Entry, EventKind, Fire, Id128, Image, JobName, Now,
-    Readings, Record, Reply, Revision, RunId, WallTime, text,
+    Readings, Record, Refusal, RefusalKind, Reply, Revision, RunId, Source, WallTime, text,
 };
 use crate::schedule::{Calendar, Zone};
 use crate::scheduler::{Act, AskId, Effects, Event, Force, How, Plan, RunEnd, Scheduler, Settings, Start};
@@ -28,11 +28,46 @@ pub(super) struct World {
     pub(super) replies: Vec<Reply>,
     pub(super) stops: Vec<RunId>,
     pub(super) checks: Vec<RunId>,
+    /// Checks that have no answer yet.
+    pub(super) checking: BTreeSet<RunId>,
+    /// Probes that have no answer yet, while `probes_wait`.
+    pub(super) probing: usize,
+    /// Probes are not answered at once, but by the test.
+    pub(super) probes_wait: bool,
+    /// What became durable and what was done, in order.
+    pub(super) trace: Vec<Trace>,
+    /// Which text a job's fires were due by, and when.
+    pub(super) spans: BTreeMap<JobName, Vec<Span>>,
     /// What a probe reads.
     pub(super) readings: Readings,
     pub(super) disk: Disk,
     pub(super) turns: usize,
     settings: Settings,
+    /// What the disk refused, turn by turn; it waits for the next one that the disk takes.
+    carried: Vec<(WallTime, Vec<Entry>)>,
+    /// Directories of runs whose record waits with it.
+    clears: Vec<RunId>,
+    /// Runs that ended and whose directory is still there: a restart finds it.
+    ended: BTreeMap<RunId, How>,
+}
+
+/// Something that the outside saw.
+#[derive(Debug, PartialEq)]
+pub(super) enum Trace {
+    /// These are durable from here on.
+    Stored(Vec<Entry>),
+    Started(RunId),
+    Cleared(RunId),
+    Answered(Reply),
+}
+
+/// A text in force: all that is due by it in `(from, to]` is owed.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) text: String,
+    pub(super) from: WallTime,
+    /// `None`: it is still in force.
+    pub(super) to: Option<WallTime>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,29 +111,44 @@ impl World {
             replies: Vec::new(),
             stops: Vec::new(),
             checks: Vec::new(),
+            checking: BTreeSet::new(),
+            probing: 0,
+            probes_wait: false,
+            trace: Vec::new(),
+            spans: BTreeMap::new(),
             readings: Readings::default(),
             disk: Disk::Good,
             turns: 0,
             settings,
+            carried: Vec::new(),
+            clears: Vec::new(),
+            ended: BTreeMap::new(),
         }
     }
 
     pub(super) fn define(&mut self, job: &str, fields: &str) {
         let text = format!("{{\"command\":\"true\",{fields}}}");
         self.texts.insert(name(job), text.clone());
-        self.turn([Event::Define { job: name(job), plan: plan(&text) }]);
+        let defined = Entry::Defined { job: name(job), source: source(), text: text.clone() };
+        self.turn_with(vec![defined], [Event::Define { job: name(job), plan: plan(&text) }]);
     }
 
     pub(super) fn remove(&mut self, job: &str) {
         self.texts.remove(&name(job));
-        self.turn([Event::Remove { job: name(job) }]);
+        let withdrawn = Entry::Withdrawn { job: name(job), source: source() };
+        self.turn_with(vec![withdrawn], [Event::Remove { job: name(job) }]);
     }
 
     /// One turn and all that it brings about at once.
     pub(super) fn turn(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.turn_with(Vec::new(), events);
+    }
+
+    /// The same, in which the shell has `entries` of its own.
+    fn turn_with(&mut self, mut entries: Vec<Entry>, events: impl IntoIterator<Item = Event>) {
         let mut next: Vec<Event> = events.into_iter().collect();
-        for _ in 0..100 {
-            let mut effects = Effects::default();
+        for _ in 0..200 {
+            let mut effects = Effects { entries: core::mem::take(&mut entries), acts: Vec::new() };
             for event in next.drain(..) {
                 self.core.step(self.now, event, &mut effects);
             }
@@ -109,48 +159,88 @@ impl World {
                 return;
             }
         }
-        panic!("a hundred turns at one instant");
+        panic!("two hundred turns at one instant");
     }
 
-    /// Commits a turn, then acts.
+    /// Commits a turn, then acts; what the disk refuses waits for the next turn that it takes, as in the agent.
     fn commit(&mut self, effects: Effects) -> Vec<Event> {
-        if self.disk == Disk::Refuses && !effects.entries.is_empty() {
-            let lost = effects.acts.iter().filter_map(|act| match act {
+        let Effects { entries, acts } = effects;
+        if entries.is_empty() {
+            return self.act(acts);
+        }
+        if self.disk == Disk::Good {
+            self.carried.push((self.now.wall, entries));
+            self.store();
+            return self.act(acts);
+        }
+        let unstored: BTreeSet<RunId> = entries.iter().filter_map(intent_run).collect();
+        self.carried.push((self.now.wall, entries));
+        let mut next = Vec::new();
+        let mut rest = Vec::new();
+        for act in acts {
+            match act {
                 // An intent that no disk took.
-                Act::Start(start) if self.in_entries(&effects.entries, start.run) => {
-                    Some(Event::NotStored { run: start.run })
+                Act::Start(start) if unstored.contains(&start.run) => {
+                    next.push(Event::NotStored { run: start.run });
                 }
-                _ => None,
-            });
-            let lost: Vec<Event> = lost.collect();
-            let in_entries: Vec<RunId> = effects.entries.iter().filter_map(intent_run).collect();
-            self.take(&effects.entries);
-            let acts = effects.acts.into_iter();
-            let rest =
-                acts.filter(|act| !matches!(act, Act::Start(start) if in_entries.contains(&start.run)));
-            let mut next = self.act(rest.collect());
-            next.extend(lost);
-            return next;
-        }
-        for entry in &effects.entries {
-            self.image.apply(entry);
-        }
-        self.take(&effects.entries);
-        self.act(effects.acts)
-    }
-
-    fn in_entries(&self, entries: &[Entry], run: RunId) -> bool {
-        entries.iter().filter_map(intent_run).any(|of| of == run)
-    }
-
-    fn take(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            match entry {
-                Entry::Record(record) => self.records.push((**record).clone()),
-                Entry::Event(event) => self.events.push(event.kind.clone()),
-                _ => {}
+                Act::Clear { run } => self.clears.push(run),
+                Act::Answer { ask, .. } => {
+                    let refusal = Refusal { kind: RefusalKind::Disk, message: String::new() };
+                    rest.push(Act::Answer { ask, reply: Reply::Refused(refusal) });
+                }
+                act => rest.push(act),
             }
         }
+        next.extend(self.act(rest));
+        next
+    }
+
+    /// The disk takes again what it refused.
+    pub(super) fn mend_disk(&mut self) {
+        self.disk = Disk::Good;
+        self.store();
+    }
+
+    fn store(&mut self) {
+        for (wall, entries) in core::mem::take(&mut self.carried) {
+            for entry in &entries {
+                self.note_span(wall, entry);
+                self.image.apply(entry);
+                match entry {
+                    Entry::Record(record) => self.records.push((**record).clone()),
+                    Entry::Event(event) => self.events.push(event.kind.clone()),
+                    _ => {}
+                }
+            }
+            self.trace.push(Trace::Stored(entries));
+        }
+        for run in core::mem::take(&mut self.clears) {
+            self.clear(run);
+        }
+    }
+
+    fn note_span(&mut self, wall: WallTime, entry: &Entry) {
+        let (job, at) = match entry {
+            Entry::Began { job, at, .. } => (job, *at),
+            Entry::Withdrawn { job, .. } => {
+                (job, self.image.progress.get(job).map_or(wall, |progress| progress.done_through.max(wall)))
+            }
+            _ => return,
+        };
+        let spans = self.spans.entry(job.clone()).or_default();
+        if let Some(last) = spans.last_mut().filter(|last| last.to.is_none()) {
+            last.to = Some(at);
+        }
+        if let (Entry::Began { .. }, Some(text)) =
+            (entry, self.image.definitions.get(&(job.clone(), source())))
+        {
+            spans.push(Span { text: text.clone(), from: at, to: None });
+        }
+    }
+
+    fn clear(&mut self, run: RunId) {
+        self.ended.remove(&run);
+        self.trace.push(Trace::Cleared(run));
     }
 
     fn act(&mut self, acts: Vec<Act>) -> Vec<Event> {
@@ -159,24 +249,47 @@ impl World {
             match act {
                 Act::Start(start) => {
                     next.push(Event::Started { run: start.run, pid: 1 });
+                    self.trace.push(Trace::Started(start.run));
                     self.starts.push(start.clone());
                     self.running.insert(start.run, start);
                 }
                 Act::Stop { run } => self.stops.push(run),
+                Act::Probe(_) if self.probes_wait => self.probing += 1,
                 Act::Probe(_) => next.push(Event::Readings(self.readings.clone())),
-                Act::Check { run, .. } => self.checks.push(run),
-                Act::Answer { reply, .. } => self.replies.push(reply),
-                Act::Clear { .. } => {}
+                Act::Check { run, .. } => {
+                    self.checks.push(run);
+                    self.checking.insert(run);
+                }
+                Act::Answer { reply, .. } => {
+                    self.trace.push(Trace::Answered(reply.clone()));
+                    self.replies.push(reply);
+                }
+                Act::Clear { run } => self.clear(run),
             }
         }
         next
     }
 
+    /// Answers a probe, with what is to be read now.
+    pub(super) fn answer_probe(&mut self) {
+        self.probing = self.probing.checked_sub(1).unwrap();
+        self.turn([Event::Readings(self.readings.clone())]);
+    }
+
+    /// Answers the oldest check that goes on.
+    pub(super) fn check(&mut self, passed: bool) {
+        if let Some(run) = self.checking.pop_first() {
+            self.turn([Event::Checked { run, passed }]);
+        }
+    }
+
     /// Time passes, wake by wake as the core asks for it.
     pub(super) fn pass(&mut self, secs: u64) {
         let end = self.now.boot.plus(Duration::from_secs(secs));
-        for _ in 0..200_000 {
+        let mut sleepless = 0;
+        while sleepless < 5 {
             let wake = self.core.wake(self.now).map(|at| self.now.boot.plus(at.since(self.now.wall)));
+            sleepless = if wake == Some(self.now.boot) { sleepless + 1 } else { 0 };
             match wake.filter(|at| *at < end) {
                 Some(at) => self.move_to(at),
                 None => {
@@ -197,6 +310,7 @@ impl World {
 
     pub(super) fn end(&mut self, run: RunId, how: How) {
         assert!(self.running.remove(&run).is_some(), "run {run} is not going on");
+        self.ended.insert(run, how.clone());
         self.turn([Event::Ended { run, end: end(how) }]);
     }
 
@@ -224,12 +338,50 @@ impl World {
 
     /// The same, in which `first` is what the shell finds out about open intents.
     pub(super) fn crash_with(&mut self, first: Vec<Event>) {
-        let plans: Vec<_> = self.texts.iter().map(|(job, text)| (job.clone(), plan(text))).collect();
+        let defined = self.image.definitions.iter();
+        let plans: Vec<_> = defined.map(|((job, _), text)| (job.clone(), plan(text))).collect();
+        // Memory is gone, and with it what no disk took.
+        self.carried.clear();
+        self.clears.clear();
+        self.checking.clear();
+        self.probing = 0;
+        let known: Vec<RunId> = self.image.intents.values().map(|open| open.intent.run).collect();
+        self.running.retain(|run, _| known.contains(run));
         let mut effects = Effects::default();
         self.core =
             Scheduler::restore(self.settings.clone(), &self.image, plans, self.boot, self.now, &mut effects);
         assert_eq!(effects.entries, []);
         self.turn(first);
+        self.reload();
+    }
+
+    /// What the shell finds out about open intents, as it does after a restart in the same boot.
+    pub(super) fn found(&self) -> Vec<Event> {
+        let runs = self.image.intents.values().map(|open| open.intent.run);
+        let found = runs.map(|run| match self.ended.get(&run) {
+            Some(how) => Event::Ended { run, end: end(how.clone()) },
+            None if self.running.contains_key(&run) => Event::Started { run, pid: 1 },
+            None => Event::NeverStarted { run },
+        });
+        found.collect()
+    }
+
+    /// Definitions that changed and that no disk took come in force again.
+    fn reload(&mut self) {
+        let stored =
+            |world: &Self, job: &JobName| world.image.definitions.get(&(job.clone(), source())).cloned();
+        for (job, text) in self.texts.clone() {
+            if stored(self, &job).as_ref() != Some(&text) {
+                let defined = Entry::Defined { job: job.clone(), source: source(), text: text.clone() };
+                self.turn_with(vec![defined], [Event::Define { job, plan: plan(&text) }]);
+            }
+        }
+        let stored_jobs = self.image.definitions.keys().map(|(job, _)| job);
+        let gone: Vec<JobName> = stored_jobs.filter(|job| !self.texts.contains_key(*job)).cloned().collect();
+        for job in gone {
+            let withdrawn = Entry::Withdrawn { job: job.clone(), source: source() };
+            self.turn_with(vec![withdrawn], [Event::Remove { job }]);
+        }
     }
 
     /// A power cut: another boot, runs are gone, time has passed.
@@ -239,7 +391,8 @@ impl World {
         self.boot = Id128([self.boot.0[0] + 1; 16]);
         self.running.clear();
         let open = self.image.intents.values().map(|open| open.intent.run);
-        let first = open.map(|run| Event::Ended { run, end: end(How::PowerCut) }).collect();
+        let how = |run| self.ended.get(&run).cloned().unwrap_or(How::PowerCut);
+        let first = open.map(|run| Event::Ended { run, end: end(how(run)) }).collect();
         self.crash_with(first);
     }
 
@@ -253,6 +406,10 @@ impl World {
         let starts = self.starts.iter().filter(|start| start.key.job == name(job));
         starts.map(|start| start.due.secs() - MIDNIGHT.secs()).collect()
     }
+}
+
+fn source() -> Source {
+    Source::File("jobs".to_owned())
 }
 
 fn intent_run(entry: &Entry) -> Option<RunId> {

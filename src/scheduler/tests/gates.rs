@@ -1,0 +1,137 @@
+//! Gates and queues under strain: probes and checks that take their time, many jobs at once.
+
+use core::time::Duration;
+
+use super::world::{World, name};
+use crate::job::{Clock, Readings, limits};
+use crate::scheduler::{How, Settings};
+
+fn world(max_runs: usize, clock_wait: Duration) -> World {
+    World::with_settings(Settings { agent: name("pi"), max_runs, clock_wait })
+}
+
+#[test]
+fn the_core_sleeps_when_a_delay_is_over_and_something_else_is_awaited() {
+    let splayed = r#""schedule":"0 1 * * *","splay":"1h""#;
+    // The answer to a probe.
+    let mut world = World::new();
+    world.probes_wait = true;
+    world.define("a", &format!(r#"{splayed},"require":{{"memory_available":"1GiB"}}"#));
+    world.pass(2 * 3_600);
+    world.readings.memory_available = Some(2 << 30);
+    world.answer_probe();
+    assert_eq!(world.started_dues("a"), [3_600]);
+    // The end of a check.
+    let mut world = World::new();
+    world.define("a", &format!(r#"{splayed},"require":{{"check":"test -e /x"}}"#));
+    world.pass(2 * 3_600);
+    world.check(true);
+    assert_eq!(world.started_dues("a"), [3_600]);
+    // The clock, after a restart.
+    let mut world = self::world(4, Duration::from_secs(9 * 3_600));
+    world.define("a", splayed);
+    world.pass(3_600);
+    world.now.clock = Clock::Unsynced;
+    world.crash();
+    world.pass(3_600);
+    assert!(world.starts.is_empty());
+    world.now.clock = Clock::Synced;
+    world.pass(2);
+    assert_eq!(world.started_dues("a"), [3_600]);
+}
+
+#[test]
+fn no_more_checks_go_on_than_slots_are_free_and_each_job_has_its_turn() {
+    let mut world = world(2, Duration::ZERO);
+    for n in 0..100 {
+        world.define(&format!("job-{n}"), r#""schedule":"1 0 * * *","require":{"check":"test -e /x"}"#);
+    }
+    world.pass(60);
+    let mut most = 0;
+    while world.starts.len() < 100 || !world.running.is_empty() {
+        most = most.max(world.checking.len());
+        assert!(world.now.boot.millis() < 3_000_000, "{} started", world.starts.len());
+        match world.running.keys().next().copied() {
+            _ if !world.checking.is_empty() => world.check(true),
+            Some(run) => world.end(run, How::Exited(0)),
+            None => world.pass(5),
+        }
+    }
+    assert_eq!(most, 2);
+}
+
+#[test]
+fn a_check_that_keeps_failing_is_asked_ever_more_rarely() {
+    for takes in [0, 3] {
+        let mut world = World::new();
+        world.define("a", r#""schedule":"1 0 * * *","require":{"check":"test -e /x"},"hold":"10h""#);
+        world.pass(60);
+        let mut asked = Vec::new();
+        for second in 0..3_600 {
+            if !world.checking.is_empty() {
+                asked.push(second);
+                world.pass(takes);
+                world.check(false);
+            }
+            world.pass(1);
+        }
+        let late = asked.iter().filter(|second| **second >= 1_800).count();
+        assert!((25..=31).contains(&late), "{late} times in half an hour: {asked:?}");
+    }
+}
+
+#[test]
+fn readings_judge_only_those_on_whose_behalf_they_were_made() {
+    let mut world = World::new();
+    world.probes_wait = true;
+    let disk = r#""require":{"disk_available":[{"path":"/x","at_least":"1GiB"}]}"#;
+    world.define("a", &format!(r#""schedule":"1 0 * * *",{disk}"#));
+    world.define("b", r#""schedule":"30 1 0 * * *","require":{"memory_available":"1GiB"},"hold":"0s""#);
+    world.pass(60);
+    assert_eq!(world.probing, 1);
+    world.pass(30);
+    assert_eq!(world.probing, 1, "one at a time");
+    world.readings =
+        Readings { disk_available: vec![("/x".to_owned(), Some(2 << 30))], ..Readings::default() };
+    world.answer_probe();
+    world.pass(1);
+    assert_eq!(world.started_dues("a"), [60]);
+    assert_eq!(world.records, [], "nothing was read for b");
+    world.readings = Readings { memory_available: Some(2 << 30), ..Readings::default() };
+    world.answer_probe();
+    assert_eq!(world.started_dues("b"), [90]);
+}
+
+#[test]
+fn a_gate_that_shuts_between_attempts_repeats_the_last_outcome() {
+    for (otherwise, reason) in [(r#""hold":"1m""#, "gate"), (r#""hold":"1h","deadline":"10m""#, "deadline")] {
+        let mut world = World::new();
+        let retry = r#""retry":{"attempts":2,"delay":"30s"},"require":{"memory_available":"1GiB"}"#;
+        world.define("a", &format!(r#""schedule":"1 0 * * *","otherwise":"fail",{retry},{otherwise}"#));
+        world.readings.memory_available = Some(2 << 30);
+        world.pass(60);
+        let run = world.only_run();
+        world.end(run, How::Exited(9));
+        world.readings.memory_available = Some(5);
+        world.pass(3_000);
+        assert_eq!(world.finals("a"), [format!("60 failed({reason})")]);
+        assert_eq!(world.records.last().unwrap().exit_code, Some(9), "{reason}");
+    }
+}
+
+#[test]
+fn fires_that_wait_are_bounded_over_all_jobs() {
+    let mut world = world(1, Duration::ZERO);
+    for n in 0..260 {
+        world.define(&format!("job-{n}"), r#""schedule":"* * * * *","overlap":"allow""#);
+    }
+    world.pass(240);
+    let waiting = world.core.pending(None, world.now).len();
+    assert!((limits::PENDING - 1..=limits::PENDING).contains(&waiting), "{waiting} wait");
+    let skipped: Vec<String> = (0..260)
+        .flat_map(|n| world.finals(&format!("job-{n}")))
+        .filter(|of| of.contains("skipped"))
+        .collect();
+    assert_eq!(skipped.len() + waiting + world.running.len(), 4 * 260);
+    assert!(skipped.iter().all(|of| of == "240 skipped(queuefull)"), "{skipped:?}");
+}
