@@ -206,7 +206,9 @@ fn compare(line: &Line, zone: &str, from: i64, until: i64, step: i64) -> Result<
     prop_assert_eq!(calendar.latest(start, end, too_many), None);
     for at in (from..until).step_by(3_989) {
         let after = fires.range(at + 1..).next().map(|fire| wall(*fire));
-        let next = calendar.next(WallTime::from_millis(at * 1_000 + at % 1_000)).filter(|next| *next <= end);
+        let next = calendar
+            .next(WallTime::from_millis(at * 1_000 + at.rem_euclid(1_000)))
+            .filter(|next| *next <= end);
         prop_assert_eq!(next, after, "next after {} of {} in {}", at, &text, zone);
         let split = wall(at);
         let before = fires.range(..=at).next_back().map(|fire| wall(*fire));

@@ -122,10 +122,17 @@ impl<D: Disk> Journal<D> {
             counts: JournalStatus::default(),
             _lock: lock,
         };
-        if journal.is_sound() && !journal.chores.is_empty() {
+        if journal.is_sound() {
+            // A dead agent may have renamed the segment into place and not lived to see that durable: without its name
+            // all that is committed to it from now on would go with the power.
             match journal.disk.sync_dir() {
                 Ok(()) => journal.do_chores(),
-                Err(error) => log::warn!("sync the state directory: {error}"),
+                Err(error) => {
+                    log::warn!("sync the state directory: {error}; the next commit begins a new segment");
+                    if let Some(live) = &mut journal.live {
+                        live.sound = false;
+                    }
+                }
             }
         }
         if found.names.iter().any(|name| name == RESERVE) {
