@@ -77,6 +77,9 @@ pub struct Journal<D: Disk> {
     notes: Vec<EventKind>,
     /// No compaction before the segment is this long: the last one failed.
     not_before: u64,
+    /// Fresh segments that were given up, but whose names may be there, or come back with the power: they would win over
+    /// the one that is written to, so nothing is acknowledged before they are gone for good.
+    strays: Vec<String>,
     reserve: Reserve,
     counts: JournalStatus,
     _lock: D::Lock,
@@ -118,6 +121,7 @@ impl<D: Disk> Journal<D> {
             chores: found.chores,
             notes: Vec::new(),
             not_before: 0,
+            strays: Vec::new(),
             reserve: Reserve::Missing,
             counts: JournalStatus::default(),
             _lock: lock,
@@ -250,11 +254,27 @@ impl<D: Disk> Journal<D> {
         if !self.is_sound() {
             return self.rewrite(entries);
         }
+        self.remove_strays()?;
         match self.append(entries, durability) {
             Err(error) if error.is_full() && self.is_sound() => self.squeeze(entries, durability, error),
             Err(error @ StoreError::Disk { .. }) => self.rewrite(entries).map_err(|_| error),
             result => result,
         }
+    }
+
+    fn remove_strays(&mut self) -> Result<(), StoreError> {
+        if self.strays.is_empty() {
+            return Ok(());
+        }
+        let failed = |what| StoreError::disk(what, "the state directory");
+        let names = self.disk.list().map_err(failed("list"))?;
+        for stray in self.strays.iter().filter(|stray| names.contains(stray)) {
+            self.disk.remove(stray).map_err(StoreError::disk("remove", stray))?;
+        }
+        self.counts.syncs += 1;
+        self.disk.sync_dir().map_err(failed("sync"))?;
+        self.strays.clear();
+        Ok(())
     }
 
     /// One write and, for a synced commit, one sync.
@@ -353,14 +373,16 @@ impl<D: Disk> Journal<D> {
         let fresh = self.write_fresh(&new, header, entries).inspect_err(|_| self.discard(&new))?;
         if let Err(source) = self.disk.rename(&new, &name) {
             self.discard(&new);
-            self.discard(&name);
+            self.strays.push(name);
             return Err(StoreError::disk("rename", &new)(source));
         }
         self.counts.syncs += 1;
         if let Err(source) = self.disk.sync_dir() {
-            self.discard(&name);
+            self.strays.push(name);
             return Err(StoreError::disk("sync", "the state directory")(source));
         }
+        // It has the highest number, and its name is durable.
+        self.chores.extend(self.strays.drain(..).map(Chore::Remove));
         if let Some(old) = self.live.replace(fresh) {
             self.retire(&old);
         }
