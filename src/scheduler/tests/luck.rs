@@ -105,7 +105,7 @@ fn live(seed: u64, device: Device) -> World {
             17 => {
                 let by = Duration::from_secs(luck.below(1_000));
                 // A job that is forgotten knows no more what it did before the clock was set back.
-                let back = seed % 2 == 0 && luck.below(2) == 0;
+                let back = seed.is_multiple_of(2) && luck.below(2) == 0;
                 world.now.wall = if back { world.now.wall.minus(by) } else { world.now.wall.plus(by) };
                 world.now.clock = Clock::Synced;
                 world.turn([]);
@@ -299,7 +299,7 @@ fn assert_asked(world: &World, story: &str) {
 
 #[test]
 fn every_due_instant_is_accounted_for_exactly_once() {
-    for seed in 1..=100 {
+    for seed in 1..=70 {
         let mut world = live(seed, Device::Sound);
         settle(&mut world);
         assert_accounted(&world, &format!("seed {seed}"));
@@ -309,7 +309,7 @@ fn every_due_instant_is_accounted_for_exactly_once() {
 
 #[test]
 fn every_due_instant_is_accounted_for_exactly_once_on_a_disk_that_refuses() {
-    for seed in 1_001..=1_100 {
+    for seed in 1_001..=1_070 {
         let mut world = live(seed, Device::BadDisk);
         settle(&mut world);
         assert_accounted(&world, &format!("seed {seed}"));
@@ -319,7 +319,7 @@ fn every_due_instant_is_accounted_for_exactly_once_on_a_disk_that_refuses() {
 
 #[test]
 fn no_attempt_of_a_fire_starts_twice_and_none_more_often_than_its_definition_grants() {
-    for seed in 300..=400 {
+    for seed in 301..=370 {
         let mut world = live(seed, Device::Sound);
         settle(&mut world);
         let mut starts: BTreeMap<_, u32> = BTreeMap::new();
