@@ -10,7 +10,7 @@ use crate::job::{BootTime, Fire, JobName, Now, Overlap, PendingStage, Readings, 
 use super::clock::Readiness;
 use super::event::Act;
 use super::job::{Backlog, Job};
-use super::life::{Check, Life, LifeEvent, Stage};
+use super::life::{Check, Life, LifeEvent, Stage, Waiting};
 use super::plan::Policy;
 use super::{Scheduler, Turn};
 
@@ -91,7 +91,7 @@ impl Probing {
         // Without a slot nothing could start: the end of a run is what to wait for, and then to read at once.
         if held == 0 || slots == 0 {
             (self.next, self.interval) = (None, PROBE_AGAIN);
-        } else if judged {
+        } else if judged && (admitted_held > 0 || self.next.is_none_or(|at| now.boot >= at)) {
             self.interval = if admitted_held > 0 { PROBE_AGAIN } else { self.interval.max(PROBE_AGAIN) };
             self.next = Some(now.boot.plus(self.interval));
             self.interval = (self.interval * 2).min(PROBE_AGAIN_AT_MOST);
@@ -105,8 +105,11 @@ struct Round {
     slots: usize,
     /// `check` commands that may be started: as many as there are slots for what they let pass.
     checks: usize,
-    /// Empty for gates that are a `check` alone: the probe then answers at once.
-    wanted: Option<Wanted>,
+    /// Of all that nothing was read for, so that one look serves them; empty for gates that are a `check` alone: the
+    /// probe then answers at once.
+    wanted: Wanted,
+    /// Whether it is time to look.
+    look: bool,
     held: usize,
     admitted_held: usize,
 }
@@ -118,7 +121,8 @@ impl Scheduler {
         let slots = self.settings.max_runs.saturating_sub(lives().filter(|life| life.holds_slot()).count());
         let checks = slots.saturating_sub(lives().filter(|life| life.is_checking()).count());
         let fresh = self.probing.fresh.take();
-        let mut round = Round { fresh, slots, checks, wanted: None, held: 0, admitted_held: 0 };
+        let mut round =
+            Round { fresh, slots, checks, wanted: Wanted::default(), look: false, held: 0, admitted_held: 0 };
         for candidate in self.candidates(readiness, turn.now) {
             self.consider(&candidate, &mut round, turn);
         }
@@ -127,10 +131,10 @@ impl Scheduler {
             self.probing.shown = readings;
         }
         self.probing.plan_next(turn.now, judged, round.held, round.admitted_held, round.slots);
-        if let Some(wanted) = round.wanted.filter(|_| !self.probing.outstanding) {
+        if round.look && !self.probing.outstanding {
             self.probing.outstanding = true;
-            self.probing.asked = wanted.clone();
-            turn.effects.acts.push(Act::Probe(wanted));
+            self.probing.asked = round.wanted.clone();
+            turn.effects.acts.push(Act::Probe(round.wanted));
         }
         self.probing.look_ahead(turn.now);
     }
@@ -161,10 +165,11 @@ impl Scheduler {
                 round.admitted_held += usize::from(was_held);
                 round.held -= usize::from(was_held);
             }
-            Gate::Unread if due_for_probe && (policy.require.check.is_none() || round.checks > 0) => {
-                round.wanted.get_or_insert_default().add(&policy.require);
+            Gate::Unread => {
+                round.wanted.add(&policy.require);
+                round.look |= due_for_probe && (policy.require.check.is_none() || round.checks > 0);
             }
-            Gate::Unread | Gate::Checking => {}
+            Gate::Checking => {}
             Gate::Unchecked if round.checks > 0 => {
                 self.last_run += 1;
                 round.checks -= 1;
@@ -252,7 +257,7 @@ fn judge(job: &mut Job, place: Place, policy: &Policy, fresh: Option<&Readings>,
     }
     let Some(fresh) = fresh else { return Gate::Unread };
     let mut readings = gate::decided_by(&policy.require, fresh);
-    readings.check = fresh_check(waiting.check, now);
+    readings.check = fresh_check(waiting, now);
     let verdict = gate::judge(&policy.require, &readings);
     life.gate = readings;
     match verdict {
@@ -267,11 +272,12 @@ fn judge(job: &mut Job, place: Place, policy: &Policy, fresh: Option<&Readings>,
 }
 
 /// What is known of the `check` command at this moment.
-fn fresh_check(check: Check, now: Now) -> Option<bool> {
-    let fresh = |at: BootTime| now.boot.since(at) < limits::CHECK_FRESH;
-    match check {
-        Check::Passed(at) if fresh(at) => Some(true),
-        Check::Failed(at) if fresh(at) => Some(false),
+fn fresh_check(waiting: &Waiting, now: Now) -> Option<bool> {
+    // The more often it failed the longer that counts: it is asked ever more rarely.
+    let patience = PROBE_AGAIN.saturating_mul(1 << waiting.failures.saturating_sub(1).min(8));
+    match waiting.check {
+        Check::Passed(at) if now.boot.since(at) < limits::CHECK_FRESH => Some(true),
+        Check::Failed(at) if now.boot.since(at) < patience.min(PROBE_AGAIN_AT_MOST) => Some(false),
         Check::Passed(_) | Check::Failed(_) | Check::Unknown | Check::Going(_) => None,
     }
 }

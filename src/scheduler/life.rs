@@ -65,6 +65,8 @@ pub(super) struct Waiting {
     /// What its gate lacks, for people.
     pub(super) shut: Vec<String>,
     pub(super) check: Check,
+    /// How often that has failed.
+    pub(super) failures: u8,
 }
 
 /// What is known of the `check` command of a waiting fire.
@@ -135,6 +137,7 @@ impl Waiting {
             noted: false,
             shut: Vec::new(),
             check: Check::Unknown,
+            failures: 0,
         }
     }
 

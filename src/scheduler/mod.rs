@@ -233,6 +233,7 @@ impl Scheduler {
             let head = job.backlog.iter_mut().map(|backlog| &mut backlog.head);
             let waiting =
                 lives.chain(head).filter_map(Life::waiting).find(|w| w.check == Check::Going(run))?;
+            waiting.failures = waiting.failures.saturating_add(u8::from(!passed));
             waiting.check = if passed { Check::Passed(turn.now.boot) } else { Check::Failed(turn.now.boot) };
             Some(())
         };

@@ -135,3 +135,51 @@ fn fires_that_wait_are_bounded_over_all_jobs() {
     assert_eq!(skipped.len() + waiting + world.running.len(), 4 * 260);
     assert!(skipped.iter().all(|of| of == "240 skipped(queuefull)"), "{skipped:?}");
 }
+
+#[test]
+fn a_held_fire_is_looked_at_though_another_job_reads_the_machine_all_the_time() {
+    for gate in [r#""memory_available":"1GiB""#, r#""check":"test -e /x""#] {
+        let mut world = World::new();
+        let disk = r#""require":{"disk_available":[{"path":"/x","at_least":"1GiB"}]}"#;
+        world.define("often", &format!(r#""schedule":"*/5 * * * * *",{disk}"#));
+        world.define("held", &format!(r#""schedule":"1 0 * * *","require":{{{gate}}},"hold":"10h""#));
+        world.readings.disk_available = vec![("/x".to_owned(), Some(2 << 30))];
+        world.readings.memory_available = Some(5);
+        let mut asked = 0;
+        for _ in 0..1_800 {
+            world.pass(1);
+            asked += world.checking.len();
+            world.check(false);
+            world.end_all();
+        }
+        assert!(asked < 40, "{asked} checks in half an hour");
+        world.readings.memory_available = Some(2 << 30);
+        for _ in 0..130 {
+            world.pass(1);
+            world.check(true);
+            world.end_all();
+        }
+        assert_eq!(world.started_dues("held"), [60], "{gate}");
+    }
+}
+
+#[test]
+fn checks_that_take_their_time_and_fail_are_asked_ever_more_rarely() {
+    let mut world = world(1, Duration::ZERO);
+    for n in 0..3 {
+        let gate = r#""require":{"check":"test -e /x"},"hold":"10h""#;
+        world.define(&format!("job-{n}"), &format!(r#""schedule":"1 0 * * *",{gate}"#));
+    }
+    world.pass(60);
+    let mut late = 0;
+    let begin = world.now.boot;
+    while world.now.boot.since(begin).as_secs() < 3_600 {
+        if !world.checking.is_empty() {
+            late += usize::from(world.now.boot.since(begin).as_secs() >= 1_800);
+            world.pass(8);
+            world.check(false);
+        }
+        world.pass(1);
+    }
+    assert!((3 * 15..=3 * 31).contains(&late), "{late} checks in half an hour");
+}

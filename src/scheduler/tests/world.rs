@@ -147,7 +147,7 @@ impl World {
     /// The same, in which the shell has `entries` of its own.
     fn turn_with(&mut self, mut entries: Vec<Entry>, events: impl IntoIterator<Item = Event>) {
         let mut next: Vec<Event> = events.into_iter().collect();
-        for _ in 0..200 {
+        for _ in 0..1_000 {
             let mut effects = Effects { entries: core::mem::take(&mut entries), acts: Vec::new() };
             for event in next.drain(..) {
                 self.core.step(self.now, event, &mut effects);
@@ -159,7 +159,7 @@ impl World {
                 return;
             }
         }
-        panic!("two hundred turns at one instant");
+        panic!("a thousand turns at one instant");
     }
 
     /// Commits a turn, then acts; what the disk refuses waits for the next turn that it takes, as in the agent.
