@@ -11,6 +11,10 @@ use leafcron::schedule::{Calendar, Zone};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
+/// The same cases in every run: a change is judged by itself. More of them, `PROPTEST_CASES` or another seed, are for
+/// whoever looks for trouble.
+const SEED: proptest::test_runner::RngSeed = proptest::test_runner::RngSeed::Fixed(0x1eaf_c407);
+
 /// A restricted field, or `None` for `*`.
 type Set = Option<std::collections::BTreeSet<u32>>;
 
@@ -43,7 +47,7 @@ fn next(schedules: &[Schedule], after: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, rng_seed: SEED, ..ProptestConfig::default() })]
 
     #[test]
     fn the_cron_crate_finds_the_same_instants(

@@ -10,6 +10,10 @@ use leafcron::job::WallTime;
 use leafcron::schedule::{Calendar, Zone};
 use proptest::prelude::*;
 
+/// The same cases in every run: a change is judged by itself. More of them, `PROPTEST_CASES` or another seed, are for
+/// whoever looks for trouble.
+const SEED: proptest::test_runner::RngSeed = proptest::test_runner::RngSeed::Fixed(0x1eaf_c407);
+
 const ZONES: [&str; 18] = [
     "UTC",
     "Europe/Berlin",
@@ -227,7 +231,7 @@ fn compare(line: &Line, zone: &str, from: i64, until: i64, step: i64) -> Result<
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases, failure_persistence: None, rng_seed: SEED, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -14,6 +14,10 @@ use leafcron::job::{
 };
 use leafcron::schedule::Zone;
 
+/// The same cases in every run: a change is judged by itself. More of them, `PROPTEST_CASES` or another seed, are for
+/// whoever looks for trouble.
+const SEED: proptest::test_runner::RngSeed = proptest::test_runner::RngSeed::Fixed(0x1eaf_c407);
+
 fn rules() -> Rules {
     Rules {
         defaults: FieldMap::new(),
@@ -494,7 +498,7 @@ mod property {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, rng_seed: SEED, ..ProptestConfig::default() })]
 
         #[test]
         fn what_is_in_force_is_what_the_rules_say_and_a_restart_changes_nothing(

@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 use crate::sample::{ALL, Model, State, Turn, open, options, state_of, turns};
 
+/// The same cases in every run: a change is judged by itself. More of them, `PROPTEST_CASES` or another seed, are for
+/// whoever looks for trouble.
+const SEED: proptest::test_runner::RngSeed = proptest::test_runner::RngSeed::Fixed(0x1eaf_c407);
+
 #[derive(Clone, Debug)]
 enum Step {
     Commit(usize, bool),
@@ -111,7 +115,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, rng_seed: SEED, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_recovered_is_a_prefix_and_holds_all_that_was_acknowledged(
