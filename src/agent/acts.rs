@@ -13,7 +13,7 @@ use crate::runtime::{Found, Live, RuntimeError, Since};
 use crate::scheduler::{Act, Event, How, RunEnd, Start};
 
 use super::stop_point::stop_at;
-use super::{Agent, Happening, JUDGE_AGAIN, Tracked, Unjudged, What, chain, send, start};
+use super::{Agent, Happening, JUDGE_AGAIN, Tracked, Unjudged, What, Whole, beside, chain, send, start};
 
 /// How long a probe may take before its readings count as unreadable: a dead network file system answers never.
 const PROBE_PATIENCE: core::time::Duration = core::time::Duration::from_secs(5);
@@ -88,18 +88,27 @@ impl Agent {
             return;
         }
         let (probe, inbox, hang) = (self.probe.clone(), self.inbox.clone(), Arc::clone(&self.paths_hang));
-        let read = smol::unblock(move || {
+        let (found, answer) = smol::channel::bounded(1);
+        let read = beside("paths", move || {
             let read = probe.read(&paths);
             hang.store(false, Ordering::SeqCst);
-            read.disk_available
+            // The loop has given up waiting.
+            found.try_send(read.disk_available).unwrap_or_default();
         });
+        if let Err(error) = read {
+            log::warn!("look at the file systems of `disk_available`: {error}");
+            self.paths_hang.store(false, Ordering::SeqCst);
+        }
         let task = self.executor.spawn(async move {
             let patience = async {
                 smol::Timer::after(PROBE_PATIENCE).await;
                 log::warn!("a file system of `disk_available` does not answer within {PROBE_PATIENCE:?}");
                 unreadable
             };
-            readings.disk_available = smol::future::or(read, patience).await;
+            // A thread that was never there answers by its end of the channel, which is gone.
+            let read = async { answer.recv().await.ok() };
+            readings.disk_available =
+                smol::future::or(read, async { Some(patience.await) }).await.unwrap_or_default();
             // The loop is gone: nobody needs them.
             inbox.send(Happening::Readings(readings)).await.unwrap_or_default();
         });
@@ -148,7 +157,8 @@ impl Agent {
         match (tracked.what, found) {
             (What::Job, found) => {
                 let started = Some(tracked.live.started());
-                self.judged(run, Unjudged { started, since: Since::ThisBoot }, found);
+                let known = Unjudged { started, since: Since::ThisBoot, journal: Whole::Yes };
+                self.judged(run, known, found);
             }
             (What::Check, Ok(Found::Running(live))) => self.track(run, live, What::Check),
             (What::Check, Ok(found)) => self.step(Event::Checked { run, passed: start::passed(&found) }),
@@ -182,6 +192,10 @@ impl Agent {
             Ok(Found::Ended(result)) => Event::Ended { run, end: start::ended(result) },
             Ok(Found::NeverStarted | Found::Lost) if earlier_boot => {
                 Event::Ended { run, end: RunEnd::without_result(How::PowerCut) }
+            }
+            // Its record may be what is missing, and its directory gone with that: it is not started again.
+            Ok(Found::NeverStarted) if known.journal == Whole::Damaged => {
+                Event::Ended { run, end: RunEnd::without_result(How::RunnerLost) }
             }
             Ok(Found::NeverStarted) => Event::NeverStarted { run },
             Ok(Found::Lost) => Event::Ended { run, end: RunEnd::without_result(How::RunnerLost) },

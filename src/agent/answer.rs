@@ -10,7 +10,7 @@ use crate::job::{
 use crate::scheduler::{Act, AskId, Event, Force};
 use crate::store::{self, RealDisk};
 
-use super::{Agent, chain, send};
+use super::{Agent, beside, chain, send};
 
 impl Agent {
     /// A request has come in; `reply` is dropped when nothing more will be said.
@@ -63,6 +63,13 @@ impl Agent {
             self.waiters.retain(|_, waiter| !waiter.is_closed());
             self.waiters.insert(id.clone(), reply.clone());
         }
+        if wait && self.core.has_taken(&id) && !self.core.is_going_on(&id) && !self.is_on_its_way(&id) {
+            let message = format!(
+                "{id} has been taken before and is over; `leafcron history {job}` tells how it ended"
+            );
+            self.waiters.remove(&id);
+            return send(&reply, refused(RefusalKind::Conflict, &message));
+        }
         let ask = self.ask(reply);
         let force = if force { Force::Yes } else { Force::No };
         self.step(Event::Run { job, id: id.clone(), force, ask });
@@ -92,23 +99,24 @@ impl Agent {
         let (state_dir, epoch, agent) =
             (self.config.state_dir.clone(), self.epoch, self.config.agent.clone());
         let limit = limit.min(crate::job::limits::HISTORY_ROWS);
-        let read = smol::unblock(move || {
-            let disk = RealDisk::open(&state_dir).map_err(|error| chain(&error))?;
-            store::history(&disk, job.as_ref(), limit).map_err(|error| chain(&error))
-        });
-        let task = self.executor.spawn(async move {
-            let answer = match read.await {
-                Ok(records) => Reply::Records(
-                    records
-                        .into_iter()
-                        .map(|(seq, record)| RecordJson::new(seq, epoch, agent.clone(), record))
-                        .collect(),
-                ),
+        let asker = reply.clone();
+        let read = beside("history", move || {
+            let records = RealDisk::open(&state_dir)
+                .map_err(|error| chain(&error))
+                .and_then(|disk| store::history(&disk, job.as_ref(), limit).map_err(|error| chain(&error)));
+            let view = |(seq, record)| RecordJson::new(seq, epoch, agent.clone(), record);
+            let answer = match records {
+                Ok(records) => Reply::Records(records.into_iter().map(view).collect()),
                 Err(why) => refused(RefusalKind::Disk, &format!("the journal could not be read: {why}")),
             };
             send(&reply, answer);
         });
-        task.detach();
+        if let Err(error) = read {
+            send(
+                &asker,
+                refused(RefusalKind::Busy, &format!("the journal could not be read: {error}; ask again")),
+            );
+        }
     }
 
     fn row(&self, job: &JobName) -> JobRow {
@@ -167,7 +175,10 @@ impl Agent {
             waiting: self.core.pending(None, now),
             refused: self.catalog.refused().to_vec(),
             readings: self.core.readings().clone(),
-            journal: JournalStatus { unrecorded: self.turns.unrecorded, ..self.writer.status() },
+            journal: JournalStatus {
+                unrecorded: self.given_up + self.turns.unrecorded,
+                ..self.writer.status()
+            },
         }
     }
 }

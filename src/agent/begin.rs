@@ -20,7 +20,7 @@ use super::clock::{self, Trust};
 use super::timer::Timer;
 use super::turns::Turns;
 use super::writer::Writer;
-use super::{Agent, AgentError, Happening, INBOX, Unjudged, chain, doing, signals};
+use super::{Agent, AgentError, Happening, INBOX, Unjudged, Whole, chain, doing, signals};
 
 impl Agent {
     /// Everything up to the first turn; the agent then only has to live.
@@ -76,17 +76,22 @@ impl Agent {
             since: now.wall,
             disk_again: None,
             clock_was_set: false,
+            given_up: 0,
             trouble: String::new(),
             bulky: true,
             stopping: false,
             config,
             _tasks: tasks,
         };
+        let damaged =
+            notes.iter().any(|note| matches!(note, EventKind::Damaged { .. } | EventKind::Newer { .. }));
+        let whole = if damaged { Whole::Damaged } else { Whole::Yes };
         for note in notes {
+            log::error!("the journal is not as it was written: {note:?}");
             agent.note(note);
         }
         agent.note(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
-        agent.find_runs(&image, boot)?;
+        agent.find_runs(&image, boot, whole)?;
         let loaded = agent.reload();
         if image.boot != Some(boot) {
             agent.step(Event::Booted { boot });
@@ -102,13 +107,13 @@ impl Agent {
     }
 
     /// What became of the runs that were going on, and of those that nobody remembers.
-    fn find_runs(&mut self, image: &Image, boot: BootId) -> Result<(), AgentError> {
+    fn find_runs(&mut self, image: &Image, boot: BootId, whole: Whole) -> Result<(), AgentError> {
         let existing = self.runtime.existing().map_err(|error| AgentError::new("look for runs", error))?;
         if let Some(last) = existing.iter().max() {
             self.core.skip_runs(*last);
         }
         for open in image.intents.values() {
-            self.find_run(open, boot);
+            self.find_run(open, boot, whole);
         }
         for run in existing {
             if image.intents.values().any(|open| open.intent.run == run) {
@@ -124,9 +129,9 @@ impl Agent {
         Ok(())
     }
 
-    fn find_run(&mut self, open: &OpenIntent, boot: BootId) {
+    fn find_run(&mut self, open: &OpenIntent, boot: BootId, journal: Whole) {
         let since = if open.intent.boot == boot { Since::ThisBoot } else { Since::EarlierBoot };
-        self.judge(open.intent.run, Unjudged { started: open.started, since });
+        self.judge(open.intent.run, Unjudged { started: open.started, since, journal });
     }
 }
 

@@ -56,6 +56,8 @@ use writer::{Batch, Writer, Written};
 const INBOX: usize = 256;
 /// A turn takes in no more once its entries weigh this, in bytes.
 const TURN_BYTES: usize = 128 * 1024;
+/// Stack of a thread that reads the journal or the state of a file system.
+const STACK_BYTES: usize = 256 * 1024;
 /// Before a run is looked at again that could not be judged.
 const JUDGE_AGAIN: core::time::Duration = core::time::Duration::from_secs(5);
 /// Before a disk that refused is asked again though nothing new is to be stored.
@@ -141,6 +143,15 @@ enum What {
 struct Unjudged {
     started: Option<Started>,
     since: Since,
+    journal: Whole,
+}
+
+/// Whether the journal could be read as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    Yes,
+    /// Facts may be missing: an intent without an end may have had one.
+    Damaged,
 }
 
 struct Agent {
@@ -174,6 +185,8 @@ struct Agent {
     disk_again: Option<BootTime>,
     /// The clock was set while the timer was armed: look again at once.
     clock_was_set: bool,
+    /// Facts that were given up since the start, and told.
+    given_up: u64,
     /// What the disk said when it refused.
     trouble: String,
     /// Definitions were read since free memory was last given back.
@@ -288,9 +301,10 @@ impl Agent {
                 if self.disk_again.take().is_some() {
                     self.disk_takes_again();
                 }
-                self.answer_waiters(first_seq, &written.entries);
+                // First that it was accepted, then how it ended: both may be in this batch.
                 let acts = self.turns.committed();
                 self.act(acts);
+                self.answer_waiters(first_seq, &written.entries);
                 if self.turns.is_empty() && core::mem::take(&mut self.bulky) {
                     crate::runtime::release_free_memory();
                 }
@@ -311,6 +325,7 @@ impl Agent {
     fn disk_takes_again(&mut self) {
         log::warn!("the journal is written again; {} facts were given up", self.turns.unrecorded);
         let count = core::mem::take(&mut self.turns.unrecorded);
+        self.given_up += count;
         if count > 0 {
             let why = core::mem::take(&mut self.trouble);
             self.note(EventKind::Unrecorded { count, why });
@@ -338,6 +353,11 @@ impl Agent {
             }
         }
     }
+}
+
+/// Does what may take its time on a thread of its own, which ends with it: a pool keeps threads that wake for nothing.
+fn beside(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work).map(drop)
 }
 
 /// Answers somebody who may be gone by now.

@@ -120,7 +120,7 @@ impl Scheduler {
                 }));
             });
         }
-        turn.effects.answer(ask, Reply::Done { message: format!("{name} is not paused") });
+        turn.effects.answer(ask, Reply::Done { message: format!("{name} fires again") });
     }
 }
 

@@ -64,6 +64,12 @@ impl Scheduler {
         jobs.filter(move |(name, _)| of.is_none_or(|of| of == *name))
     }
 
+    /// Whether a command of this id was taken, as far back as ids are remembered.
+    #[must_use]
+    pub fn has_taken(&self, command: &CommandId) -> bool {
+        self.commands.contains(command)
+    }
+
     /// Whether the fire of a command is not settled yet.
     #[must_use]
     pub fn is_going_on(&self, command: &CommandId) -> bool {

@@ -46,6 +46,40 @@ fn run_with_wait_ends_as_the_job_did() {
 }
 
 #[test]
+fn run_with_wait_on_a_busy_job_says_that_it_was_skipped() {
+    let mut rig = Rig::new(JOBS);
+    rig.start();
+    assert!(rig.leafcron(&["run", "sleeper"]).status.success());
+    for _ in 0..3 {
+        let skipped = rig.leafcron(&["run", "sleeper", "--wait"]);
+        assert_eq!(skipped.status.code(), Some(1), "{}", text_of(&skipped.stderr));
+        assert!(text_of(&skipped.stderr).contains("overlap"), "{}", text_of(&skipped.stderr));
+    }
+    // Under an id that was used, nothing runs and nobody waits.
+    assert_eq!(rig.leafcron(&["run", "three", "--wait", "--id", "once"]).status.code(), Some(3));
+    let again = rig.leafcron(&["run", "three", "--wait", "--id", "once"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text_of(&again.stderr).contains("taken before"), "{}", text_of(&again.stderr));
+    assert_eq!(rig.records("three").len(), 1);
+    assert!(rig.leafcron(&["stop", "sleeper"]).status.success());
+    rig.wait_for_finals("sleeper", 4);
+}
+
+#[test]
+fn what_was_read_beside_the_loop_leaves_no_thread_behind() {
+    let mut rig = Rig::new(
+        "[job.gated]\nschedule = \"@yearly\"\ncommand = \"true\"\n\
+         require = { disk_available = [{path = \"/\", at_least = \"1B\"}] }\n",
+    );
+    rig.start();
+    let threads = |rig: &Rig| std::fs::read_dir(format!("/proc/{}/task", rig.pid())).unwrap().count();
+    let before = threads(&rig);
+    assert!(rig.leafcron(&["history"]).status.success());
+    assert!(rig.leafcron(&["run", "gated", "--wait"]).status.success());
+    wait_for("the threads end", || (threads(&rig) == before).then_some(()));
+}
+
+#[test]
 fn stop_ends_a_run_and_says_who() {
     let mut rig = Rig::new(JOBS);
     rig.start();

@@ -141,3 +141,28 @@ fn many_at_once_are_started_from_one_nursery_however_many_end_meanwhile() {
     let log = rig.log();
     assert!(!log.contains("nursery"), "a nursery was given up: {log}");
 }
+
+#[test]
+fn a_damaged_journal_starts_nothing_a_second_time() {
+    let jobs = format!("{LONG}\n[job.other]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
+    let mut rig = Rig::new(&jobs);
+    let_it_end(&rig);
+    rig.start();
+    for job in ["long", "other"] {
+        rig.leafcron(&["run", job, "--wait"]);
+    }
+    rig.kill();
+    // Its final record is made unreadable: what is left is an intent without an end.
+    let journal = std::fs::read_dir(rig.path("state")).unwrap().map(|entry| entry.unwrap().path());
+    let journal = journal.into_iter().find(|path| path.to_string_lossy().contains("journal-")).unwrap();
+    let mut bytes = std::fs::read(&journal).unwrap();
+    // The definition says these words as well, and comes first.
+    let at = bytes.windows(10).rposition(|part| part == b"the output").unwrap();
+    bytes[at] ^= 0x20;
+    std::fs::write(&journal, bytes).unwrap();
+    rig.start();
+    let records = rig.wait_for_finals("long", 1);
+    assert_eq!(records[0].outcome, Outcome::Interrupted, "{records:#?}");
+    assert_eq!(rig.lines("witness"), ["start 1", "end"], "not started again");
+    assert!(rig.log().contains("Damaged"), "{}", rig.log());
+}
