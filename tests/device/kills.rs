@@ -1,7 +1,11 @@
 //! kill -9 of the agent: before, during and after a run, and at every point between intent and record.
 
 use super::rig::{Rig, wait_for};
-use leafcron::job::{Outcome, RecordJson};
+use leafcron::job::{
+    Clock, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, Intent, Outcome, RecordJson, Revision, RunId,
+    Trigger, WallTime,
+};
+use leafcron::store::{Durability, Journal, Options, RealDisk};
 
 /// A run that says when it starts and ends, and ends with 7 once it may.
 const LONG: &str = r#"
@@ -144,25 +148,40 @@ fn many_at_once_are_started_from_one_nursery_however_many_end_meanwhile() {
 
 #[test]
 fn a_damaged_journal_starts_nothing_a_second_time() {
-    let jobs = format!("{LONG}\n[job.other]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
-    let mut rig = Rig::new(&jobs);
+    let mut rig = Rig::new(LONG);
     let_it_end(&rig);
     rig.start();
-    for job in ["long", "other"] {
-        rig.leafcron(&["run", job, "--wait"]);
-    }
+    rig.leafcron(&["run", "long", "--wait"]);
     rig.kill();
-    // Its final record is made unreadable: what is left is an intent without an end.
+    // An intent whose end, and whose runner, stood in what cannot be read any more.
+    let options = Options { disk_bytes: 1 << 20, history: 50, fresh_epoch: Id128::default() };
+    let (mut journal, _) = Journal::open(RealDisk::open(&rig.path("state")).unwrap(), options).unwrap();
+    let now = WallTime::from_secs(1_800_000_000);
+    let event = |kind| Entry::Event(DeviceEvent { at: now, clock: Clock::Synced, kind });
+    let lost = EventKind::Dropped { from: 1, to: 1, count: 1, why: "damage me".to_owned() };
+    let intent = Entry::Intent(Intent {
+        key: FireKey { job: "long".parse().unwrap(), fire: Fire::Manual { id: "again".parse().unwrap() } },
+        due: now,
+        trigger: Trigger::Manual,
+        attempt: 1,
+        run: RunId(4_711),
+        revision: Revision::default(),
+        at: now,
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().parse().unwrap(),
+    });
+    for entry in [intent, event(lost), event(EventKind::Stopped)] {
+        journal.commit(&[entry], Durability::Synced).unwrap();
+    }
+    drop(journal);
     let journal = std::fs::read_dir(rig.path("state")).unwrap().map(|entry| entry.unwrap().path());
     let journal = journal.into_iter().find(|path| path.to_string_lossy().contains("journal-")).unwrap();
     let mut bytes = std::fs::read(&journal).unwrap();
-    // The definition says these words as well, and comes first.
-    let at = bytes.windows(10).rposition(|part| part == b"the output").unwrap();
+    let at = bytes.windows(9).position(|part| part == b"damage me").unwrap();
     bytes[at] ^= 0x20;
     std::fs::write(&journal, bytes).unwrap();
     rig.start();
-    let records = rig.wait_for_finals("long", 1);
-    assert_eq!(records[0].outcome, Outcome::Interrupted, "{records:#?}");
+    let records = rig.wait_for_finals("long", 2);
+    assert_eq!(records[1].outcome, Outcome::Interrupted, "{records:#?}");
     assert_eq!(rig.lines("witness"), ["start 1", "end"], "not started again");
     assert!(rig.log().contains("Damaged"), "{}", rig.log());
 }
