@@ -246,7 +246,7 @@ fn without_an_agent_the_message_says_what_to_do() {
     let socket = nowhere.path().join("control.sock");
     let ran = leafcron(&["--socket", socket.to_str().unwrap(), "list"]);
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
-    assert!(ran.err.contains("systemctl start leafcrond") && ran.err.contains("--config"), "{}", ran.err);
+    assert!(ran.err.contains("start `leafcrond`") && ran.err.contains("--config"), "{}", ran.err);
 }
 
 #[test]

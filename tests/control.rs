@@ -265,7 +265,7 @@ fn the_client_says_what_to_do_next() {
     let nowhere = tempfile::tempdir().unwrap();
     let error = Client::connect(nowhere.path()).unwrap_err();
     assert!(matches!(error, ClientError::NoAgent(_)));
-    assert!(error.to_string().contains("systemctl start leafcrond"), "{error}");
+    assert!(error.to_string().contains("start `leafcrond`"), "{error}");
     assert!(matches!(Client::connect(Path::new(&"/x".repeat(80))), Err(ClientError::TooLong(_))));
     // A dead agent's socket is no agent.
     drop(std::os::unix::net::UnixListener::bind(socket_path(nowhere.path())).unwrap());

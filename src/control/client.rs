@@ -41,7 +41,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::NoAgent(path) => write!(
                 f,
-                "no agent answers at {}: start it with `systemctl start leafcrond`, or name its configuration with \
+                "no agent answers at {}: start `leafcrond`, or name the configuration of the one that is meant with \
                  --config",
                 path.display()
             ),

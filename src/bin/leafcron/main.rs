@@ -52,6 +52,13 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             let outputs = if *output { Outputs::Shown } else { Outputs::Hidden };
             match ask::ask(&mut client()?, &request)? {
                 Reply::Records(records) if json => Answer::json(&records),
+                Reply::Records(records) if records.is_empty() && job.is_some() => {
+                    let job = job.as_ref().map_or_else(String::new, ToString::to_string);
+                    Ok(Answer::text(format!(
+                        "no record of {job}: nothing of it has ended yet (`leafcron status`), or there is no such job \
+                         (`leafcron list`)\n"
+                    )))
+                }
                 Reply::Records(records) => Ok(Answer::text(history::render(&records, here, outputs))),
                 other => Err(ask::unexpected(&other)),
             }
