@@ -148,6 +148,17 @@ impl Rig {
         })
     }
 
+    /// The runners that claimed a run: each run's `go` names its pid and start time.
+    fn runners(&self) -> Vec<(u32, u64)> {
+        let runs = fs::read_dir(self.path("run").join("runs")).into_iter().flatten().flatten();
+        let claims = runs.filter_map(|run| fs::read_link(run.path().join("go")).ok());
+        let parse = |claim: PathBuf| {
+            let (pid, start_ticks) = claim.to_str()?.split_once(' ')?;
+            Some((pid.parse().ok()?, start_ticks.parse().ok()?))
+        };
+        claims.filter_map(parse).collect()
+    }
+
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
@@ -174,6 +185,12 @@ impl Drop for Rig {
             agent.kill().ok();
             agent.wait().ok();
         }
+        // Jobs outlive their agent; a test that fails in the middle leaves none behind all the same.
+        for (pid, start_ticks) in self.runners() {
+            if start_ticks_of(pid) == Some(start_ticks) {
+                Command::new("kill").arg("-TERM").arg(pid.to_string()).status().ok();
+            }
+        }
         if thread::panicking() {
             eprintln!("the agent's log:\n{}", self.log());
         }
@@ -197,6 +214,12 @@ pub(super) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T
 pub(super) fn process_state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     stat.rsplit(')').next()?.trim_start().chars().next()
+}
+
+/// Field 22 of `/proc/PID/stat`.
+fn start_ticks_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
 }
 
 pub(super) fn text_of(bytes: &[u8]) -> String {
