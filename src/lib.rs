@@ -6,7 +6,8 @@
 //!   bin/leafcrond  bin/leafcron        the two programs
 //!        agent                         the shell around the core: events in, effects out
 //!   scheduler   catalog                DECIDE, IN FORCE: pure
-//!   runtime  store  control  config    HOW, REMEMBER, ASK: one outside thing each
+//!   link                               SYNC: the process that speaks with the centre
+//!   runtime  store  nats  control  config   HOW, REMEMBER, CONNECT, ASK: one outside thing each
 //!   schedule  gate                     WHEN, WHETHER
 //!        job                           WHAT: the words that all rooms share
 //! ```
@@ -17,6 +18,7 @@ pub mod config;
 pub mod control;
 pub mod gate;
 pub mod job;
+pub mod link;
 pub mod runtime;
 pub mod schedule;
 pub mod scheduler;

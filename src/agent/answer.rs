@@ -28,10 +28,14 @@ impl Agent {
                 let ask = self.ask(reply);
                 self.turn.acts.push(Act::Answer { ask, reply: reloaded });
             }
+            Request::Remove { job } => {
+                let message = format!("{job} is no orphan: remove it where it is defined");
+                send(&reply, refused(RefusalKind::Conflict, &message));
+            }
             Request::Run { job, id, force, wait } => self.run(job, id, force, wait, reply),
-            Request::Stop { job } => {
+            Request::Stop { job, id } => {
                 let ask = self.ask(reply);
-                self.step(Event::Stop { job, by: format!("uid {uid}"), ask });
+                self.step(Event::Stop { job, by: format!("uid {uid}"), id, ask });
             }
             Request::Pause { job } => {
                 let ask = self.ask(reply);
@@ -179,6 +183,7 @@ impl Agent {
                 unrecorded: self.given_up + self.turns.unrecorded,
                 ..self.writer.status()
             },
+            link: None,
         }
     }
 }

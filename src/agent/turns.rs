@@ -208,7 +208,11 @@ pub(super) fn weight(entries: &[Entry]) -> usize {
         | Entry::Started(_)
         | Entry::Booted { .. }
         | Entry::Paused { .. }
-        | Entry::Resumed { .. } => 200,
+        | Entry::Resumed { .. }
+        | Entry::Bucket(_)
+        | Entry::Orphaned { .. }
+        | Entry::Commanded { .. } => 200,
+        Entry::Acked(_) => 32,
     };
     entries.iter().map(of).sum()
 }

@@ -53,7 +53,7 @@ impl Peer {
             | Request::Pause { .. }
             | Request::Resume { .. }
             | Request::Status {} => true,
-            Request::Reload {} => self.is_owner(),
+            Request::Remove { .. } | Request::Reload {} => self.is_owner(),
         }
     }
 
@@ -79,6 +79,7 @@ mod tests {
         let job = || "backup".parse().unwrap();
         for (uid, reload) in [(0, true), (500, true), (1000, false)] {
             assert_eq!(peer(uid).may(&Request::Reload {}), reload, "uid {uid}");
+            assert_eq!(peer(uid).may(&Request::Remove { job: job() }), reload);
             assert_eq!(peer(uid).is_owner(), reload);
             for request in [
                 Request::List {},
@@ -86,7 +87,7 @@ mod tests {
                 Request::Show { job: job() },
                 Request::History { job: None, limit: 1 },
                 Request::Run { job: job(), id: None, force: true, wait: true },
-                Request::Stop { job: job() },
+                Request::Stop { job: job(), id: None },
                 Request::Pause { job: job() },
                 Request::Resume { job: job() },
             ] {

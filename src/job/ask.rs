@@ -52,6 +52,9 @@ pub enum Request {
     Stop {
         /// The job.
         job: JobName,
+        /// The command's id; asked twice under one id it stops once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<CommandId>,
     },
     /// Nothing of the job fires until it is resumed.
     Pause {
@@ -60,6 +63,11 @@ pub enum Request {
     },
     /// The job fires again.
     Resume {
+        /// The job.
+        job: JobName,
+    },
+    /// Remove an orphan: a definition that the centre's bucket lost without withdrawing it.
+    Remove {
         /// The job.
         job: JobName,
     },
@@ -133,6 +141,8 @@ pub enum RefusalKind {
     Disk,
     /// Too much is asked at once.
     Busy,
+    /// Its `not_after` has passed, or is missing or too far ahead.
+    Expired,
 }
 
 /// A job in short.
@@ -319,6 +329,56 @@ pub struct Status {
     pub readings: Readings,
     /// The store's figures.
     pub journal: JournalStatus,
+    /// The link to the centre, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkStatus>,
+}
+
+/// The link to the centre.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// How it stands.
+    pub state: LinkState,
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub since: WallTime,
+    /// The server that it is connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// While it waits: when it is started again.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<WallTime>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What is left out for a while, since the process ended in it three times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+    /// What has to be known all the time: plain text off loopback, no user of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Link processes that ended since the agent's start.
+    pub exits: u64,
+    /// Every number up to here is acknowledged.
+    pub acked_through: u64,
+    /// Numbers beyond it.
+    pub unsent: u64,
+}
+
+/// How the link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Its process is up and connects.
+    Connecting,
+    /// Connected to a server, but the hub's JetStream does not answer.
+    NoHub,
+    /// The hub answers.
+    Up,
+    /// Its process has ended and is started again later.
+    Waiting,
+    /// It is not started at all; `trouble` says why.
+    Down,
 }
 
 /// The store's figures, counted since the agent's start where nothing else is said.

@@ -10,7 +10,7 @@
 //! frame can hold the one without the other. Entries are postcard: variants and fields are append-only.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use super::fire::{BootId, CommandId, Fire, FireKey, RunId, Trigger};
 use super::limits;
 use super::name::{JobName, Name};
 use super::record::{DeviceEvent, Outcome, Reason, Record};
+use super::sync::{Acked, Bucket};
 use super::text::Revision;
 use super::time::{BootTime, WallTime};
 
@@ -103,6 +104,22 @@ pub enum Entry {
     Resumed {
         /// The job.
         job: JobName,
+    },
+    /// How far the centre has what is numbered. Not synced for its own sake.
+    Acked(Acked),
+    /// Which bucket the centre's definitions came from.
+    Bucket(Bucket),
+    /// The centre's bucket is another, or an older one, and lacks this definition: it stays in force.
+    Orphaned {
+        /// The job.
+        job: JobName,
+        /// Who had said so.
+        source: Source,
+    },
+    /// A command that starts nothing was taken under this id.
+    Commanded {
+        /// The command's id.
+        id: CommandId,
     },
 }
 
@@ -251,6 +268,12 @@ pub struct Image {
     pub last_run: u64,
     /// The newest commands that were taken, oldest first, at most [`limits::COMMAND_IDS`].
     pub commands: Vec<CommandId>,
+    /// How far the centre has what is numbered.
+    pub acked: Acked,
+    /// Where the centre's definitions came from; `None`: there never was one.
+    pub bucket: Option<Bucket>,
+    /// Definitions that the centre's bucket no longer holds, without having withdrawn them.
+    pub orphans: BTreeSet<(JobName, Source)>,
 }
 
 /// A job's last final record, in short.
@@ -289,11 +312,23 @@ impl Image {
             Entry::Record(record) => self.apply_record(record),
             Entry::Event(event) => self.newest = self.newest.max(Some(event.at)),
             Entry::Defined { job, source, text } => {
-                self.definitions.insert((job.clone(), source.clone()), text.clone());
+                let key = (job.clone(), source.clone());
+                self.orphans.remove(&key);
+                self.definitions.insert(key, text.clone());
             }
             Entry::Withdrawn { job, source } => {
-                self.definitions.remove(&(job.clone(), source.clone()));
+                let key = (job.clone(), source.clone());
+                self.orphans.remove(&key);
+                self.definitions.remove(&key);
             }
+            Entry::Orphaned { job, source } => {
+                let key = (job.clone(), source.clone());
+                if self.definitions.contains_key(&key) {
+                    self.orphans.insert(key);
+                }
+            }
+            Entry::Acked(acked) => self.acked = *acked,
+            Entry::Bucket(bucket) => self.bucket = Some(bucket.clone()),
             Entry::Began { job, era, at } => {
                 self.progress.insert(job.clone(), Progress { era: *era, done_through: *at });
             }
@@ -337,6 +372,7 @@ impl Image {
             Entry::Resumed { job } => {
                 self.paused.remove(job);
             }
+            Entry::Commanded { id } => self.remember(id),
         }
     }
 
@@ -354,16 +390,25 @@ impl Image {
             | Entry::Started(_)
             | Entry::Booted { .. }
             | Entry::Paused { .. }
-            | Entry::Resumed { .. } => return,
+            | Entry::Resumed { .. }
+            | Entry::Acked(_)
+            | Entry::Bucket(_)
+            | Entry::Orphaned { .. }
+            | Entry::Commanded { .. } => return,
         };
-        if let Fire::Manual { id } = &key.fire
-            && !self.commands.contains(id)
-        {
-            if self.commands.len() >= limits::COMMAND_IDS {
-                self.commands.remove(0);
-            }
-            self.commands.push(id.clone());
+        if let Fire::Manual { id } = &key.fire {
+            self.remember(id);
         }
+    }
+
+    fn remember(&mut self, id: &CommandId) {
+        if self.commands.contains(id) {
+            return;
+        }
+        if self.commands.len() >= limits::COMMAND_IDS {
+            self.commands.remove(0);
+        }
+        self.commands.push(id.clone());
     }
 
     fn apply_record(&mut self, record: &Record) {
@@ -426,13 +471,20 @@ impl Image {
         });
         let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
         let boot = self.boot.map(|boot| Entry::Booted { boot });
+        let acked = (self.acked != Acked::default()).then_some(Entry::Acked(self.acked));
+        let bucket = self.bucket.clone().map(Entry::Bucket);
+        let orphans = self
+            .orphans
+            .iter()
+            .map(|(job, source)| Entry::Orphaned { job: job.clone(), source: source.clone() });
         // A waiting fire of a forgotten job brings its progress back; this takes it away again.
         let waiting = self.pending.keys().chain(self.intents.keys());
         let forgotten = waiting
             .filter(|key| !self.progress.contains_key(&key.job))
             .map(|key| Entry::Forgotten { job: key.job.clone() });
         let waiting = pending.chain(intents).chain(forgotten);
-        waiting.chain(missed).chain(progress).chain(definitions).chain(paused).chain(boot)
+        let device = boot.into_iter().chain(acked).chain(bucket);
+        waiting.chain(missed).chain(progress).chain(definitions).chain(orphans).chain(paused).chain(device)
     }
 }
 
@@ -471,6 +523,10 @@ mod tests {
             Entry::Began { job, era: 1, at: at(5) },
             scheduled("b", 7),
             Entry::Forgotten { job: "b".parse().unwrap() },
+            Entry::Defined { job: "b".parse().unwrap(), source: Source::Agent, text: "{}".to_owned() },
+            Entry::Orphaned { job: "b".parse().unwrap(), source: Source::Agent },
+            Entry::Acked(Acked { through: 7, stream_sequence: 70, told: 9 }),
+            Entry::Bucket(Bucket { id: None, sequence: 12 }),
             Entry::Event(DeviceEvent {
                 at: at(1),
                 clock: Clock::Synced,

@@ -191,6 +191,10 @@ enum KindDef {
         count: u64,
         why: String,
     },
+    Link {
+        phase: String,
+        reason: String,
+    },
 }
 
 /// [`EventKind`] in its JSON form.

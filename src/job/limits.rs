@@ -52,3 +52,13 @@ pub const ARGS: usize = 1_024;
 pub const DISK_PATHS: usize = 8;
 /// Command ids that are remembered, so that asking twice runs once.
 pub const COMMAND_IDS: usize = 256;
+/// How far ahead a command's `not_after` may be: as long as its id is remembered.
+pub const COMMAND_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// One frame between agent and link, in bytes.
+pub const LINK_FRAME_BYTES: usize = 1024 * 1024;
+/// Records on their way to the centre at once.
+pub const IN_FLIGHT: usize = 32;
+/// Bytes of records on their way to the centre at once; one larger record goes alone.
+pub const IN_FLIGHT_BYTES: usize = 64 * 1024;
+/// Jobs that a heartbeat names in one of its lists.
+pub const LISTED: usize = 64;

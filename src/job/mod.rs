@@ -2,6 +2,7 @@
 //! data and its text forms only, no I/O, no decision, no clock.
 
 mod ask;
+mod command;
 mod cronjob;
 mod document;
 mod entry;
@@ -13,14 +14,16 @@ pub mod limits;
 mod name;
 mod record;
 mod require;
+mod sync;
 pub mod text;
 pub mod time;
 pub mod units;
 
 pub use ask::{
-    FieldShown, JobRow, JobShown, JournalStatus, PendingRow, Refusal, RefusalKind, RefusedRow, Reloaded,
-    Reply, Request, RunRow, Status,
+    FieldShown, JobRow, JobShown, JournalStatus, LinkState, LinkStatus, PendingRow, Refusal, RefusalKind,
+    RefusedRow, Reloaded, Reply, Request, RunRow, Status,
 };
+pub use command::Command;
 pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Retry, Unrecorded, merge};
 pub use document::{Document, JobsFile, Section, SyntaxError};
 pub use entry::{
@@ -34,5 +37,6 @@ pub use json::{EventJson, KindJson, RecordJson};
 pub use name::{AgentName, JobName, NAME_BYTES, Name, NameError};
 pub use record::{Covers, DeviceEvent, EventKind, Outcome, Output, Reason, Record, Usage};
 pub use require::{DiskFloor, Readings, Require};
+pub use sync::{Acked, Bucket, Heartbeat, Verdict, VerdictState};
 pub use text::{FieldMap, Revision};
 pub use time::{BootTime, Clock, Now, WallTime};

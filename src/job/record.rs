@@ -225,6 +225,13 @@ pub enum EventKind {
         /// What the disk said.
         why: String,
     },
+    /// Part of the link is left out for a while.
+    Link {
+        /// Which.
+        phase: String,
+        /// What its process ended with.
+        reason: String,
+    },
 }
 
 /// A wall time inside a type that is both journal (integer) and JSON (text).

@@ -67,7 +67,18 @@ impl Scheduler {
         self.remember_command(id);
     }
 
-    pub(super) fn stop(&mut self, name: &JobName, by: &str, ask: AskId, turn: &mut Turn<'_>) {
+    pub(super) fn stop(
+        &mut self,
+        name: &JobName,
+        by: &str,
+        id: Option<CommandId>,
+        ask: AskId,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(id) = id.as_ref().filter(|id| self.commands.contains(id)) {
+            let message = format!("{id} has been taken before");
+            return turn.effects.answer(ask, Reply::Done { message });
+        }
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         let concerned = |life: &Life| {
             matches!(life.stage, Stage::Starting(_) | Stage::Running(_)) || life.stage.is_backoff()
@@ -81,6 +92,10 @@ impl Scheduler {
         turn.with(name, job, |job, cx| {
             job.each_life(cx, |life| concerned(life).then(|| LifeEvent::Stop(why.clone())));
         });
+        if let Some(id) = id {
+            turn.effects.entries.push(Entry::Commanded { id: id.clone() });
+            self.remember_command(id);
+        }
         let runs = if count == 1 { "run" } else { "runs" };
         turn.effects.answer(ask, Reply::Done { message: format!("stopping {count} {runs} of {name}") });
     }

@@ -77,6 +77,8 @@ pub enum Event {
         job: JobName,
         /// Who, as the record says it.
         by: String,
+        /// The command's id, where it has one.
+        id: Option<CommandId>,
         /// Whom to answer.
         ask: AskId,
     },

@@ -118,7 +118,7 @@ impl Scheduler {
             Event::NeverStarted { run } => self.tell(run, LifeEvent::NeverStarted, &mut turn),
             Event::NotStored { run } => self.tell(run, LifeEvent::NotStored, &mut turn),
             Event::Run { job, id, force, ask } => self.run(&job, id, force, ask, &mut turn),
-            Event::Stop { job, by, ask } => self.stop(&job, &by, ask, &mut turn),
+            Event::Stop { job, by, id, ask } => self.stop(&job, &by, id, ask, &mut turn),
             Event::Pause { job, ask } => self.pause(&job, ask, &mut turn),
             Event::Resume { job, ask } => self.resume(&job, ask, &mut turn),
         }

@@ -25,6 +25,7 @@ fn judge(answer: Result<Reply, ClientError>) -> Result<Reply, Failure> {
                 RefusalKind::Forbidden
                 | RefusalKind::UnknownJob
                 | RefusalKind::Conflict
+                | RefusalKind::Expired
                 | RefusalKind::Disk => Failure::No(message),
             })
         }

@@ -68,7 +68,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             let run = if *wait { act::run_and_wait } else { act::run };
             run(&mut client()?, &request, json)
         }
-        Verb::Stop { job } => act::done(&mut client()?, &Request::Stop { job: job.clone() }, json),
+        Verb::Stop { job } => act::done(&mut client()?, &Request::Stop { job: job.clone(), id: None }, json),
         Verb::Pause { job } => act::done(&mut client()?, &Request::Pause { job: job.clone() }, json),
         Verb::Resume { job } => act::done(&mut client()?, &Request::Resume { job: job.clone() }, json),
         Verb::Status => match ask::ask(&mut client()?, &Request::Status {})? {

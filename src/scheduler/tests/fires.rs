@@ -279,7 +279,7 @@ fn force_passes_over_the_gate() {
 fn stop_ends_runs_and_the_retry_that_waits() {
     let mut world = World::new();
     world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
-    let stop = || Event::Stop { job: name("a"), by: "uid 0".to_owned(), ask: AskId(1) };
+    let stop = || Event::Stop { job: name("a"), by: "uid 0".to_owned(), id: None, ask: AskId(1) };
     world.turn([stop()]);
     assert!(matches!(world.replies.last(), Some(Reply::Refused(_))), "nothing to stop");
     world.pass(60);
@@ -327,7 +327,7 @@ fn a_run_stopped_before_its_command_began_is_stopped_and_not_tried_again() {
     world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
     world.pass(60);
     let run = world.only_run();
-    world.turn([Event::Stop { job: name("a"), by: "uid 0".to_owned(), ask: AskId(1) }]);
+    world.turn([Event::Stop { job: name("a"), by: "uid 0".to_owned(), id: None, ask: AskId(1) }]);
     world.running.clear();
     world.turn([Event::NeverStarted { run }]);
     assert_eq!(world.finals("a"), ["60 stopped(command)"]);

@@ -133,7 +133,7 @@ fn live(seed: u64, device: Device) -> World {
                 let event = match luck.below(3) {
                     0 => Event::Pause { job, ask: AskId(0) },
                     1 => Event::Resume { job, ask: AskId(0) },
-                    _ => Event::Stop { job, by: "test".to_owned(), ask: AskId(0) },
+                    _ => Event::Stop { job, by: "test".to_owned(), id: None, ask: AskId(0) },
                 };
                 world.turn([event]);
             }
