@@ -19,6 +19,7 @@ pub mod control;
 pub mod gate;
 pub mod job;
 pub mod link;
+pub mod nats;
 pub mod runtime;
 pub mod schedule;
 pub mod scheduler;

@@ -1,0 +1,216 @@
+//! JetStream's API by raw requests, through a domain: it answers over a leaf node too, and at the hub itself.
+
+use core::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ack::{ApiError, Expect, PubAck};
+use super::connection::Connection;
+use super::error::NatsError;
+
+/// JetStream of one domain.
+#[derive(Clone)]
+pub struct JetStream {
+    connection: Connection,
+    domain: String,
+}
+
+/// What of a stream tells whether it changed.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// When it was made.
+    pub created: String,
+    /// Messages in it.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The first sequence that is there.
+    pub first_seq: u64,
+    /// The last sequence that was given.
+    pub last_seq: u64,
+    /// Subjects, where the server counts them.
+    pub subjects: u64,
+    /// All of its configuration.
+    pub config: Value,
+}
+
+/// Two of them are equal when nothing was stored or deleted in between.
+impl PartialEq for StreamInfo {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |info: &Self| (info.messages, info.bytes, info.first_seq, info.last_seq, info.subjects);
+        self.created == other.created && of(self) == of(other)
+    }
+}
+
+#[derive(Deserialize)]
+struct InfoWire {
+    created: String,
+    state: StateWire,
+    config: Value,
+}
+
+#[derive(Deserialize)]
+struct StateWire {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+    #[serde(default)]
+    num_subjects: u64,
+}
+
+impl JetStream {
+    /// The JetStream of `domain`, wherever the connection leads.
+    #[must_use]
+    pub fn new(connection: Connection, domain: &str) -> Self {
+        Self { connection, domain: domain.to_owned() }
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The domain.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    pub(super) fn subject(&self, verb: &str) -> String {
+        format!("$JS.{}.API.{verb}", self.domain)
+    }
+
+    /// One request, as `STREAM.INFO.KV_x`.
+    ///
+    /// # Errors
+    /// JetStream's own refusal; nobody there; no answer; an answer that is no JSON.
+    pub fn api(&self, verb: &str, body: &Value, within: Duration) -> Result<Value, NatsError> {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let answer = self.connection.request(&self.subject(verb), &[], &body, within)?;
+        let nonsense = |error: serde_json::Error| NatsError::nonsense(verb, error);
+        let mut answer: Value = serde_json::from_slice(&answer.payload).map_err(nonsense)?;
+        match answer.as_object_mut().and_then(|fields| fields.remove("error")) {
+            Some(error) => Err(serde_json::from_value::<ApiError>(error).map_err(nonsense)?.into()),
+            None => Ok(answer),
+        }
+    }
+
+    /// What a stream is and has.
+    ///
+    /// # Errors
+    /// Those of [`api`](Self::api); a stream that is not there is [`NatsError::is_not_found`].
+    pub fn stream_info(&self, stream: &str, within: Duration) -> Result<StreamInfo, NatsError> {
+        let verb = format!("STREAM.INFO.{stream}");
+        let answer = self.api(&verb, &Value::Null, within)?;
+        let InfoWire { created, state, config } =
+            serde_json::from_value(answer).map_err(|error| NatsError::nonsense(&verb, error))?;
+        Ok(StreamInfo {
+            created,
+            messages: state.messages,
+            bytes: state.bytes,
+            first_seq: state.first_seq,
+            last_seq: state.last_seq,
+            subjects: state.num_subjects,
+            config,
+        })
+    }
+
+    /// Publishes into a stream and waits until that has it.
+    ///
+    /// # Errors
+    /// The stream's refusal, somebody else's answer, or none.
+    pub fn publish(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        payload: &[u8],
+        expect: &Expect,
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        let expected = [headers, &[("Nats-Expected-Stream", expect.stream.as_str())]].concat();
+        let answer = self.connection.request(subject, &expected, payload, within)?;
+        PubAck::parse(&answer.payload, expect)
+    }
+
+    /// Where a key of a bucket is written, so that this domain's bucket and no other takes it, over a leaf node too.
+    #[must_use]
+    pub fn kv_subject(&self, bucket: &str, key: &str) -> String {
+        self.subject(&format!("$KV.{bucket}.{key}"))
+    }
+
+    /// Writes a key.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub fn kv_put(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &[u8],
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        self.kv_write(bucket, key, &[], value, within)
+    }
+
+    /// Writes a key that is not there; one that is stays as it is.
+    ///
+    /// # Errors
+    /// It is there: an [`NatsError::Api`] with `err_code` 10071. And those of [`publish`](Self::publish).
+    pub fn kv_create(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &[u8],
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        self.kv_write(bucket, key, &[("Nats-Expected-Last-Subject-Sequence", "0")], value, within)
+    }
+
+    /// Marks a key as deleted.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub fn kv_delete(&self, bucket: &str, key: &str, within: Duration) -> Result<PubAck, NatsError> {
+        self.kv_write(bucket, key, &[("KV-Operation", "DEL")], &[], within)
+    }
+
+    fn kv_write(
+        &self,
+        bucket: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        value: &[u8],
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        let expect = Expect { stream: format!("KV_{bucket}"), domain: self.domain.clone() };
+        self.publish(&self.kv_subject(bucket, key), headers, value, &expect, within)
+    }
+
+    pub(super) fn create_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        config: Value,
+        filter: &str,
+        within: Duration,
+    ) -> Result<Value, NatsError> {
+        let verb = format!("CONSUMER.CREATE.{stream}.{name}.{filter}");
+        self.api(&verb, &json!({"stream_name": stream, "config": config}), within)
+    }
+
+    pub(super) fn delete_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        within: Duration,
+    ) -> Result<(), NatsError> {
+        match self.api(&format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null, within) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

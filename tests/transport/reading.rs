@@ -1,0 +1,155 @@
+//! JetStream through a leaf node: what is read is complete, and what is acknowledged is there.
+
+use std::time::Duration;
+
+use leafcron::nats::{Auth, Connection, Expect, From, JetStream, NatsError, PubAck, Read, Settings, Stored};
+use serde_json::json;
+
+use super::servers::{Hub, Leaf};
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn settings(url: String) -> Settings {
+    Settings { servers: vec![url], auth: Auth::None, ca: None, client: None, name: "test".to_owned() }
+}
+
+fn stream_at(url: String) -> JetStream {
+    JetStream::new(Connection::connect(&settings(url), WITHIN, |_| {}).unwrap(), "hub")
+}
+
+/// Asks until the leaf has joined: before, nobody is there.
+fn wait_for_hub(stream: &JetStream) {
+    for _ in 0..500 {
+        match stream.api("INFO", &json!(null), WITHIN) {
+            Ok(_) => return,
+            Err(NatsError::NoResponders { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the leaf does not join");
+}
+
+/// Hub, leaf, and a bucket `b` that a stock client made.
+fn fleet() -> (Hub, Leaf, JetStream, nats::kv::Store) {
+    let hub = Hub::start();
+    let leaf = Leaf::start(hub.leaf_address());
+    let stock = nats::jetstream::JetStream::new(
+        nats::Options::new().connect(hub.url()).unwrap(),
+        nats::JetStreamOptions::new().domain("hub"),
+    );
+    let bucket = stock
+        .create_key_value(&nats::kv::Config { bucket: "b".to_owned(), history: 3, ..Default::default() })
+        .unwrap();
+    let stream = stream_at(leaf.url());
+    wait_for_hub(&stream);
+    (hub, leaf, stream, bucket)
+}
+
+fn read(stream: &JetStream, filter: &str, from: From) -> Result<Vec<Stored>, NatsError> {
+    let mut found = Vec::new();
+    stream.read(&Read { stream: "KV_b", consumer: "reader", filter, from }, WITHIN, &mut |stored| {
+        found.push(stored);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+#[test]
+fn a_reading_is_complete_whether_there_is_nothing_one_or_many() {
+    let (_hub, _leaf, stream, bucket) = fleet();
+    assert_eq!(read(&stream, "$KV.b.>", From::LastPerSubject).unwrap().len(), 0);
+    bucket.put("a.one", "1").unwrap();
+    assert_eq!(read(&stream, "$KV.b.a.>", From::LastPerSubject).unwrap()[0].payload, b"1");
+    for n in 0..300 {
+        bucket.put(&format!("many.{n}"), format!("{n}")).unwrap();
+        if n % 3 == 0 {
+            bucket.put(&format!("many.{n}"), format!("again {n}")).unwrap();
+        }
+    }
+    let many = read(&stream, "$KV.b.many.>", From::LastPerSubject).unwrap();
+    assert_eq!(many.len(), 300);
+    assert!(many.windows(2).all(|two| two[0].sequence < two[1].sequence), "in the stream's order");
+    assert!(many.iter().any(|stored| stored.payload == b"again 297"));
+    assert_eq!(read(&stream, "$KV.b.>", From::All).unwrap().len(), 401);
+    let from = many[290].sequence;
+    assert_eq!(read(&stream, "$KV.b.>", From::Sequence(from)).unwrap()[0].sequence, from);
+    assert_eq!(read(&stream, "$KV.b.>", From::Last).unwrap().len(), 1);
+    assert_eq!(read(&stream, "$KV.b.nobody.>", From::LastPerSubject).unwrap().len(), 0);
+}
+
+#[test]
+fn a_name_that_is_used_again_at_once_and_one_that_was_left_behind_read_everything() {
+    let (_hub, _leaf, stream, bucket) = fleet();
+    for n in 0..40 {
+        bucket.put(&format!("k{n}"), "x").unwrap();
+    }
+    for _ in 0..5 {
+        assert_eq!(read(&stream, "$KV.b.>", From::LastPerSubject).unwrap().len(), 40);
+    }
+    // Broken off after the first message: the rest was delivered to nobody.
+    let broken = stream.read(
+        &Read { stream: "KV_b", consumer: "reader", filter: "$KV.b.>", from: From::LastPerSubject },
+        WITHIN,
+        &mut |_| Err(NatsError::Given("enough".to_owned())),
+    );
+    assert!(matches!(broken, Err(NatsError::Given(_))));
+    assert_eq!(read(&stream, "$KV.b.>", From::LastPerSubject).unwrap().len(), 40);
+}
+
+#[test]
+fn marks_of_deletion_are_told_from_values() {
+    let (_hub, _leaf, stream, bucket) = fleet();
+    for key in ["kept", "deleted", "purged"] {
+        bucket.put(key, "1").unwrap();
+    }
+    bucket.delete("deleted").unwrap();
+    bucket.purge("purged").unwrap();
+    let found = read(&stream, "$KV.b.>", From::LastPerSubject).unwrap();
+    let deleted: Vec<_> = found.iter().map(|stored| (stored.subject.as_str(), stored.deleted)).collect();
+    assert_eq!(deleted, [("$KV.b.kept", false), ("$KV.b.deleted", true), ("$KV.b.purged", true)]);
+}
+
+#[test]
+fn a_key_is_put_created_once_and_deleted_through_the_leaf_and_at_the_hub() {
+    let (hub, _leaf, through, bucket) = fleet();
+    for stream in [through, stream_at(hub.url())] {
+        let first = stream.kv_put("b", "k", b"1", WITHIN).unwrap();
+        assert!(first.sequence > 0 && !first.duplicate);
+        assert_eq!(bucket.get("k").unwrap().unwrap(), b"1");
+        let refused = stream.kv_create("b", "k", b"2", WITHIN);
+        assert!(matches!(refused, Err(NatsError::Api { err_code: 10_071, .. })), "{refused:?}");
+        stream.kv_delete("b", "k", WITHIN).unwrap();
+        assert_eq!(bucket.get("k").unwrap(), None);
+        let nowhere = stream.kv_put("no-such-bucket", "k", b"1", WITHIN);
+        assert!(
+            matches!(nowhere, Err(NatsError::NoResponders { .. } | NatsError::TimedOut { .. })),
+            "{nowhere:?}"
+        );
+    }
+}
+
+#[test]
+fn only_the_stream_of_the_right_domain_acknowledges() {
+    let hub = Hub::start();
+    let own = "jetstream { domain: leaf, store_dir: \"@DIR@/store\" }\n";
+    let leaf = Leaf::with(hub.leaf_address(), own);
+    let (here, there) =
+        (JetStream::new(stream_at(leaf.url()).connection().clone(), "leaf"), stream_at(leaf.url()));
+    wait_for_hub(&there);
+    for stream in [&here, &there] {
+        stream.api("STREAM.CREATE.S", &json!({"name": "S", "subjects": ["s.*"]}), WITHIN).unwrap();
+    }
+    let inbox = here.connection().new_inbox();
+    let acks = here.connection().subscribe(&inbox, 8).unwrap();
+    let expect = Expect { stream: "S".to_owned(), domain: "hub".to_owned() };
+    here.connection().publish("s.a", Some(&inbox), &[("Nats-Msg-Id", "1")], b"x").unwrap();
+    let mut counted = Vec::new();
+    while let Some(ack) = acks.next(Duration::from_secs(1)).unwrap() {
+        counted.push(PubAck::parse(&ack.payload, &expect));
+    }
+    assert_eq!(counted.len(), 2, "both streams answer");
+    assert_eq!(counted.iter().filter(|ack| ack.is_ok()).count(), 1, "{counted:?}");
+    let again = there.publish("s.b", &[("Nats-Msg-Id", "1")], b"y", &expect, WITHIN);
+    // Which of the two answers first is theirs to decide; counted is the hub's alone.
+    assert!(again.map_or_else(|error| matches!(error, NatsError::Nonsense { .. }), |ack| ack.duplicate));
+}
