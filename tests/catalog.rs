@@ -23,6 +23,8 @@ fn rules() -> Rules {
         defaults: FieldMap::new(),
         zone: Zone::named("UTC").unwrap(),
         user: AgentUser::Root { exists: |user| user == "root" || user == "pi" },
+        groups: Vec::new(),
+        centre: None,
     }
 }
 

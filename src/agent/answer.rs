@@ -1,6 +1,8 @@
 //! The one place that answers a [`Request`]. What only reads is answered at once from what is in memory; what changes
 //! something goes through the core and is answered when it is durable.
 
+use core::fmt;
+
 use smol::channel::Sender;
 
 use crate::job::{
@@ -12,9 +14,28 @@ use crate::store::{self, RealDisk};
 
 use super::{Agent, beside, chain, send};
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A user of this machine.
+    User(u32),
+    /// The centre.
+    Centre,
+}
+
+/// As a record says it.
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(uid) => write!(f, "uid {uid}"),
+            Self::Centre => f.write_str("centre"),
+        }
+    }
+}
+
 impl Agent {
     /// A request has come in; `reply` is dropped when nothing more will be said.
-    pub(super) fn asked(&mut self, request: Request, uid: u32, reply: Sender<Reply>) {
+    pub(super) fn asked(&mut self, request: Request, asker: Asker, reply: Sender<Reply>) {
         match request {
             Request::List {} => {
                 send(&reply, Reply::Jobs(self.catalog.jobs().map(|(job, _)| self.row(job)).collect()))
@@ -29,13 +50,15 @@ impl Agent {
                 self.turn.acts.push(Act::Answer { ask, reply: reloaded });
             }
             Request::Remove { job } => {
-                let message = format!("{job} is no orphan: remove it where it is defined");
-                send(&reply, refused(RefusalKind::Conflict, &message));
+                // Answered once that is durable.
+                let removed = self.remove_orphan(&job);
+                let ask = self.ask(reply);
+                self.turn.acts.push(Act::Answer { ask, reply: removed });
             }
             Request::Run { job, id, force, wait } => self.run(job, id, force, wait, reply),
             Request::Stop { job, id } => {
                 let ask = self.ask(reply);
-                self.step(Event::Stop { job, by: format!("uid {uid}"), id, ask });
+                self.step(Event::Stop { job, by: asker.to_string(), id, ask });
             }
             Request::Pause { job } => {
                 let ask = self.ask(reply);
@@ -159,7 +182,7 @@ impl Agent {
             fields: self.catalog.shown(job),
             runs: self.core.runs(Some(job)),
             pending: self.core.pending(Some(job), self.now()),
-            refused: self.catalog.refused_of(job).cloned(),
+            refused: self.catalog.refused_of(job),
         }))
     }
 
@@ -177,17 +200,17 @@ impl Agent {
             max_runs: self.config.max_runs,
             running: self.core.runs(None),
             waiting: self.core.pending(None, now),
-            refused: self.catalog.refused().to_vec(),
+            refused: self.catalog.refused(),
             readings: self.core.readings().clone(),
             journal: JournalStatus {
                 unrecorded: self.given_up + self.turns.unrecorded,
                 ..self.writer.status()
             },
-            link: None,
+            link: self.link.as_ref().map(|link| link.status(now)),
         }
     }
 }
 
-fn refused(kind: RefusalKind, message: &str) -> Reply {
+pub(super) fn refused(kind: RefusalKind, message: &str) -> Reply {
     Reply::Refused(Refusal { kind, message: message.to_owned() })
 }

@@ -11,12 +11,14 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::control::{Connection, Listener};
 use crate::gate::Probe;
-use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent};
+use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent, Outcome, WallTime};
 use crate::runtime::{Runtime, Since};
 use crate::scheduler::{Effects, Event, Plan, Scheduler, Settings};
-use crate::store::{Journal, Options, RealDisk, Recovered};
+use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, Unsent};
 
+use super::answer::Asker;
 use super::clock::{self, Trust};
+use super::link::{FactSender, Link, Results};
 use super::timer::Timer;
 use super::turns::Turns;
 use super::writer::Writer;
@@ -42,10 +44,14 @@ impl Agent {
         let rules =
             super::rules(&config).map_err(|error| AgentError::new("learn the device's zone", error))?;
         let mut catalog = Catalog::new(rules);
-        let Recovered { mut image, epoch, notes, .. } = recovered;
+        let Recovered { mut image, epoch, next_seq, notes } = recovered;
         catalog.restore(core::mem::take(&mut image.definitions));
+        catalog.remember(core::mem::take(&mut image.orphans), image.bucket.take());
         let mut turn = Effects::default();
         let core = restore_core(&config, &catalog, &image, boot, now, &mut turn);
+
+        let link = new_link(&config, epoch, &image, next_seq.saturating_sub(1), now)?;
+        let last_success = last_success(&image);
 
         let (inbox, happenings) = bounded(INBOX);
         let writer = Writer::start(journal, inbox.clone()).map_err(doing("start the journal's thread"))?;
@@ -80,22 +86,20 @@ impl Agent {
             trouble: String::new(),
             bulky: true,
             stopping: false,
+            link,
+            last_success,
             config,
             _tasks: tasks,
         };
-        let damaged =
-            notes.iter().any(|note| matches!(note, EventKind::Damaged { .. } | EventKind::Newer { .. }));
-        let whole = if damaged { Whole::Damaged } else { Whole::Yes };
-        for note in notes {
-            log::error!("the journal is not as it was written: {note:?}");
-            agent.note(note);
-        }
-        agent.note(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        let whole = agent.tell_start(notes);
         agent.find_runs(&image, boot, whole)?;
         let loaded = agent.reload();
+        let left = agent.catalog.leave_groups();
+        agent.bring_in_force(&left);
         if image.boot != Some(boot) {
             agent.step(Event::Booted { boot });
         }
+        agent.start_link();
         log::info!(
             "leafcrond {} on {}: {} jobs in force, {} refused",
             env!("CARGO_PKG_VERSION"),
@@ -104,6 +108,18 @@ impl Agent {
             loaded.rejected.len()
         );
         Ok((agent, happenings))
+    }
+
+    /// That it started, and what it found wrong with the journal; whether that could be read as it was written.
+    fn tell_start(&mut self, notes: Vec<EventKind>) -> Whole {
+        let damaged = |note: &EventKind| matches!(note, EventKind::Damaged { .. } | EventKind::Newer { .. });
+        let whole = if notes.iter().any(damaged) { Whole::Damaged } else { Whole::Yes };
+        for note in notes {
+            log::error!("the journal is not as it was written: {note:?}");
+            self.note(note);
+        }
+        self.note(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        whole
     }
 
     /// What became of the runs that were going on, and of those that nobody remembers.
@@ -139,8 +155,29 @@ fn open_journal(config: &Config) -> Result<(Journal<RealDisk>, Recovered), Agent
     let what = || format!("open the state directory {}", config.state_dir.display());
     let disk = RealDisk::open(&config.state_dir).map_err(|error| AgentError::new(what(), error))?;
     let fresh_epoch = fresh_epoch().map_err(|error| AgentError::new("read random bits", error))?;
-    let options = Options { disk_bytes: config.disk, history: config.history, fresh_epoch };
+    let unsent = if config.nats.is_some() { Unsent::Kept } else { Unsent::History };
+    let options = Options { disk_bytes: config.disk, history: config.history, fresh_epoch, unsent };
     Journal::open(disk, options).map_err(|error| AgentError::new(what(), error))
+}
+
+fn last_success(image: &Image) -> Option<WallTime> {
+    let successes = image.last.values().filter(|last| last.outcome == Outcome::Succeeded);
+    successes.map(|last| last.ended).max()
+}
+
+/// The link, where one is configured; it is started when all else is.
+fn new_link(
+    config: &Config,
+    epoch: Epoch,
+    image: &Image,
+    durable: u64,
+    now: Now,
+) -> Result<Option<Link>, AgentError> {
+    let Some(nats) = &config.nats else { return Ok(None) };
+    let disk = RealDisk::open(&config.state_dir).map_err(doing("open the state directory"))?;
+    let sender = FactSender::new(config, nats);
+    let results = Results::new(sender, epoch, Outbox::new(disk), image.acked, durable);
+    Ok(Some(Link::new(nats.clone(), config.nameless.clone(), results, now.wall)))
 }
 
 fn fresh_epoch() -> std::io::Result<Epoch> {
@@ -207,11 +244,11 @@ fn listen(
 
 /// One client: its requests in order, each answered until nothing more will be said.
 async fn serve(mut connection: Connection, inbox: smol::channel::Sender<Happening>) {
-    let uid = connection.peer().uid;
+    let asker = Asker::User(connection.peer().uid);
     while let Ok(Some(request)) = connection.request().await {
         // An answer, and for `run` with `wait` a second one.
         let (reply, replies) = bounded(2);
-        if inbox.send(Happening::Asked { request, uid, reply }).await.is_err() {
+        if inbox.send(Happening::Asked { request, asker, reply }).await.is_err() {
             return;
         }
         loop {

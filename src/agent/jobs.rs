@@ -11,7 +11,7 @@ impl Agent {
     /// Reads the jobs directory again and brings what changed in force.
     pub(super) fn reload(&mut self) -> Reloaded {
         self.bulky = true;
-        let known = self.catalog.refused().to_vec();
+        let known = self.catalog.refused();
         let changes = match JobsDir::open(&self.config.jobs_dir) {
             Ok(dir) => {
                 if dir.is_missing() {
@@ -31,7 +31,10 @@ impl Agent {
 
     /// What follows from the new texts first, then the texts, in turns that fit a frame: cut off in between, a restart
     /// finds the old texts with all that was due by them settled, and reads the directory anew.
-    fn bring_in_force(&mut self, changes: &Changes) {
+    pub(super) fn bring_in_force(&mut self, changes: &Changes) {
+        if let Some(link) = &mut self.link {
+            link.verdicts = true;
+        }
         for Change { job, now } in &changes.changed {
             let plan = now.and_then(|revision| {
                 let cronjob = self.catalog.cronjob(job)?;
@@ -60,7 +63,7 @@ impl Agent {
     }
 
     /// Tells of refusals that are new, in the log and in the journal.
-    fn note_refusals(&mut self, known: &[RefusedRow], rows: &[RefusedRow]) {
+    pub(super) fn note_refusals(&mut self, known: &[RefusedRow], rows: &[RefusedRow]) {
         for row in rows.iter().filter(|row| !known.contains(row)) {
             log::warn!("refused: {row}");
             let job = row.job.as_ref().and_then(|job| job.parse().ok());

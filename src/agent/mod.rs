@@ -15,6 +15,7 @@ mod begin;
 mod check;
 mod clock;
 mod jobs;
+mod link;
 mod rules;
 mod signals;
 mod start;
@@ -37,8 +38,8 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::gate::Probe;
 use crate::job::{
-    BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Readings, RecordJson, Reply,
-    Request, RunId, Started, WallTime,
+    BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Outcome, Readings, RecordJson,
+    Reply, Request, RunId, Started, WallTime,
 };
 use crate::runtime::{Live, Runtime, Since};
 use crate::scheduler::{AskId, Effects, Event, Scheduler};
@@ -47,6 +48,8 @@ pub use check::{Report, check};
 pub use clock::wall_clock;
 pub use rules::rules;
 
+use answer::Asker;
+use link::{Link, News};
 use signals::Signal;
 use timer::{Armed, Ring, Timer};
 use turns::{Retry, Turns};
@@ -69,8 +72,13 @@ enum Happening {
     Signal(Signal),
     Asked {
         request: Request,
-        uid: u32,
+        asker: Asker,
         reply: Sender<Reply>,
+    },
+    /// Of the link, or of one that was.
+    Link {
+        generation: u64,
+        news: News,
     },
     Written(Written),
     /// What the journal found wrong with itself.
@@ -193,6 +201,10 @@ struct Agent {
     bulky: bool,
     /// Told to stop: ends once all is committed.
     stopping: bool,
+    /// The link to the centre, where one is configured.
+    link: Option<Link>,
+    /// The end of the newest run that succeeded.
+    last_success: Option<WallTime>,
     _tasks: Vec<Task<()>>,
 }
 
@@ -235,10 +247,12 @@ impl Agent {
     fn end_turn(&mut self) {
         let now = self.now();
         self.core.close(now, &mut self.turn);
+        self.note_acks();
         self.turns.push(core::mem::take(&mut self.turn));
         let acts = self.turns.free_acts();
         self.act(acts);
         self.submit(now);
+        self.tend_link();
         // While a batch is under way its answer is what wakes the loop.
         let disk = self.disk_again.filter(|_| !self.turns.is_committing()).map(|at| now.wall_at(at));
         let wake = [self.core.wake(now), disk].into_iter().flatten().min();
@@ -262,7 +276,8 @@ impl Agent {
         match happening {
             Happening::Rang(Ring::Due | Ring::ClockSet) => {}
             Happening::Signal(signal) => self.signal(signal),
-            Happening::Asked { request, uid, reply } => self.asked(request, uid, reply),
+            Happening::Asked { request, asker, reply } => self.asked(request, asker, reply),
+            Happening::Link { generation, news } => self.link_news(generation, news),
             Happening::Written(written) => self.written(written),
             Happening::Noted(notes) => notes.into_iter().for_each(|kind| self.note(kind)),
             Happening::RunOver { run } => self.run_over(run),
@@ -277,6 +292,7 @@ impl Agent {
                 log::info!("stopping; running jobs go on");
                 self.note(EventKind::Stopped);
                 self.stopping = true;
+                self.link = None;
             }
             Signal::Reload => {
                 let reloaded = self.reload();
@@ -300,7 +316,9 @@ impl Agent {
             Ok(first_seq) => {
                 if self.disk_again.take().is_some() {
                     self.disk_takes_again();
+                    self.hear_again();
                 }
+                self.take_stock(first_seq, &written.entries);
                 // First that it was accepted, then how it ended: both may be in this batch.
                 let acts = self.turns.committed();
                 self.act(acts);
@@ -336,6 +354,31 @@ impl Agent {
     fn note(&mut self, kind: EventKind) {
         let now = self.now();
         self.turn.entries.push(Entry::Event(DeviceEvent { at: now.wall, clock: now.clock, kind }));
+    }
+
+    /// What became durable, for the centre.
+    fn take_stock(&mut self, first_seq: u64, entries: &[Entry]) {
+        let mut next_seq = first_seq;
+        let mut news = false;
+        for entry in entries {
+            match entry {
+                Entry::Record(record) => {
+                    news = true;
+                    if record.outcome == Outcome::Succeeded {
+                        self.last_success = self.last_success.max(Some(record.ended));
+                    }
+                }
+                Entry::Event(_) => news = true,
+                _ => continue,
+            }
+            next_seq += 1;
+        }
+        if let Some(link) = &mut self.link {
+            link.results.durable(next_seq.saturating_sub(1));
+        }
+        if news {
+            self.look_soon();
+        }
     }
 
     /// Whoever waits for a manual run hears of its final record once that is durable.

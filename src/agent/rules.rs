@@ -2,7 +2,7 @@
 
 use nix::unistd::{User, geteuid};
 
-use crate::catalog::{AgentUser, Rules};
+use crate::catalog::{AgentUser, Centre, Rules};
 use crate::config::Config;
 use crate::schedule::{ScheduleError, Zone};
 
@@ -11,7 +11,13 @@ use crate::schedule::{ScheduleError, Zone};
 /// # Errors
 /// The device's own zone cannot be loaded.
 pub fn rules(config: &Config) -> Result<Rules, ScheduleError> {
-    Ok(Rules { defaults: config.defaults.clone(), zone: Zone::device()?, user: agent_user() })
+    Ok(Rules {
+        defaults: config.defaults.clone(),
+        zone: Zone::device()?,
+        user: agent_user(),
+        groups: config.all_groups(),
+        centre: config.nats.as_ref().map(|nats| Centre { users: nats.users.clone() }),
+    })
 }
 
 fn agent_user() -> AgentUser {

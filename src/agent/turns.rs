@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::job::{Entry, FireKey, Refusal, RefusalKind, Reply, RunId};
+use crate::job::{Acked, Entry, FireKey, Refusal, RefusalKind, Reply, RunId};
 use crate::scheduler::{Act, Effects, Event};
 use crate::store::Durability;
 
@@ -12,6 +12,9 @@ use crate::store::Durability;
 const BATCH_BYTES: usize = 256 * 1024;
 /// What is kept for a disk that refuses it, in bytes; beyond it outputs are left out, then the oldest facts given up.
 const CARRIED_BYTES: usize = 384 * 1024;
+
+/// Acknowledgements that a power cut may take back, at most: as many messages are compared at the next start.
+pub(super) const ACKED_UNSYNCED: u64 = 1_024;
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct Turns {
     clears: Vec<Act>,
     /// Facts that were given up.
     pub(super) unrecorded: u64,
+    /// What the centre has, as far as that is known to be durable.
+    acked: u64,
 }
 
 /// The batch that the writer has.
@@ -102,9 +107,17 @@ impl Turns {
             acts.extend(turn.acts);
         }
         self.under_way = Some(UnderWay { carried, acts });
-        let noted_only = entries.iter().all(|entry| matches!(entry, Entry::Started(_)));
-        let durability = if noted_only { Durability::Unsynced } else { Durability::Synced };
-        Some((entries, durability))
+        let can_wait = |entry: &Entry| match entry {
+            Entry::Started(_) => true,
+            Entry::Acked(acked) => acked.through.saturating_sub(self.acked) < ACKED_UNSYNCED,
+            _ => false,
+        };
+        if entries.iter().all(can_wait) {
+            return Some((entries, Durability::Unsynced));
+        }
+        let acked = entries.iter().filter_map(acked).next_back();
+        self.acked = acked.map_or(self.acked, |acked| acked.through);
+        Some((entries, Durability::Synced))
     }
 
     /// The batch is durable: its acts, and the directories that waited for it.
@@ -145,9 +158,11 @@ impl Turns {
         leftover
     }
 
-    /// Keeps what is carried within its bound. A fact that is given up leaves its fire to be judged anew after a restart,
+    /// Keeps what is carried within its bound. Of acknowledgements the last one says all. A fact that is given up leaves its fire to be judged anew after a restart,
     /// so no directory goes for which that might be needed.
     fn bounded(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let last = entries.iter().filter_map(acked).next_back();
+        entries.retain(|entry| acked(entry).is_none_or(|acked| Some(acked) == last));
         if weight(&entries) <= CARRIED_BYTES {
             return entries;
         }
@@ -188,6 +203,10 @@ fn settles(entry: &Entry) -> Option<&FireKey> {
 
 fn intent(entry: &Entry) -> Option<RunId> {
     if let Entry::Intent(intent) = entry { Some(intent.run) } else { None }
+}
+
+fn acked(entry: &Entry) -> Option<Acked> {
+    if let Entry::Acked(acked) = entry { Some(*acked) } else { None }
 }
 
 /// About how many bytes these take in a frame.

@@ -1,5 +1,5 @@
 //! The device's agent: `leafcrond [--config FILE] [--check]`. One binary, several kinds of process: `leafcrond runner` is
-//! what the agent starts for each Run.
+//! what the agent starts for each Run, `leafcrond link` what speaks with the centre for it.
 //!
 //! Exit status: 0 done, 1 the answer is no (a rejected definition; an agent that cannot go on), 2 it could not be asked
 //! (usage, an unreadable or refused configuration).
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use leafcron::agent::{self, chain};
 use leafcron::config::Config;
-use leafcron::runtime;
+use leafcron::{link, runtime};
 
 const USAGE: &str = "\
 usage: leafcrond [--config FILE] [--check]
@@ -36,6 +36,10 @@ fn main() -> ExitCode {
     let first = arguments.next();
     if first.as_deref().is_some_and(|word| word == "runner") {
         return runtime::runner_main(arguments);
+    }
+    if first.as_deref().is_some_and(|word| word == "link") {
+        log_to_stderr();
+        return link::link_main(arguments);
     }
     match order(first.into_iter().chain(arguments)) {
         Ok(Order::Live { config }) => {

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use super::InForce;
-use crate::job::{JobName, Revision, Source};
+use crate::job::{JobName, Name, Revision, Source};
 
 /// The last valid definition that each source gave of each job.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    /// In order of job and source: of one job the first that is valid is in force.
+    /// In order of job and precedence: of one job the first that is valid is in force.
     list: Vec<Held>,
+    /// The device's groups, in the order of their precedence.
+    groups: Vec<Name>,
     /// The canonical texts.
     texts: String,
 }
@@ -21,10 +23,14 @@ struct Held {
     /// One for all jobs of a file.
     source: Arc<Source>,
     /// Where in `texts` its own begins.
-    at: usize,
+    at: u32,
     length: u32,
     revision: Revision,
     standing: Standing,
+    /// The centre's bucket lost it.
+    orphan: bool,
+    /// Of its key in the centre's bucket; 0: not known since the start, or a file's.
+    sequence: u64,
 }
 
 /// What a definition that was accepted once is worth.
@@ -44,6 +50,8 @@ pub(super) struct Definition<'a> {
     pub(super) text: &'a str,
     pub(super) revision: Revision,
     pub(super) standing: Standing,
+    pub(super) orphan: bool,
+    pub(super) sequence: u64,
 }
 
 impl<'a> Definition<'a> {
@@ -54,9 +62,49 @@ impl<'a> Definition<'a> {
 }
 
 impl Definitions {
+    /// None yet.
+    pub(super) fn new(groups: Vec<Name>) -> Self {
+        Self { groups, ..Self::default() }
+    }
+
+    /// How a source stands to others: a lower one comes first. A group that the device is not in comes last.
+    pub(super) fn rank(&self, source: &Source) -> usize {
+        match source {
+            Source::File(_) => 0,
+            Source::Agent => 1,
+            Source::Group(group) => {
+                2 + self.groups.iter().position(|own| own == group).unwrap_or(self.groups.len())
+            }
+        }
+    }
+
+    /// Notes where a key stands in the centre's bucket: it is no orphan.
+    pub(super) fn seen(&mut self, at: usize, sequence: u64) {
+        if let Some(held) = self.list.get_mut(at) {
+            held.sequence = sequence;
+            held.orphan = false;
+        }
+    }
+
+    /// Notes that the centre's bucket lost it.
+    pub(super) fn orphan(&mut self, job: &JobName, source: &Source) {
+        if let Some((at, _)) = self.find(job, source)
+            && let Some(held) = self.list.get_mut(at)
+        {
+            held.orphan = true;
+            held.sequence = 0;
+        }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Of how many jobs.
+    pub(super) fn jobs(&self) -> usize {
+        let mut last = None;
+        self.list.iter().filter(|held| last.replace(&held.job) != Some(&held.job)).count()
     }
 
     /// All, in order of job and source.
@@ -73,7 +121,9 @@ impl Definitions {
 
     /// Where the definition of a job by a source stands in [`iter`](Self::iter), and what it is.
     pub(super) fn find(&self, job: &JobName, source: &Source) -> Option<(usize, Definition<'_>)> {
-        let at = self.list.binary_search_by(|held| (&held.job, &*held.source).cmp(&(job, source))).ok()?;
+        let key = (job, self.rank(source), source);
+        let of = |held: &Held| (&held.job, self.rank(&held.source), &*held.source).cmp(&key);
+        let at = self.list.binary_search_by(of).ok()?;
         Some((at, self.definition(self.list.get(at)?)))
     }
 
@@ -83,7 +133,8 @@ impl Definitions {
         stays: impl Fn(usize) -> bool,
         more: Vec<(JobName, Source, T, Standing)>,
     ) {
-        let old = core::mem::take(self);
+        let groups = core::mem::take(&mut self.groups);
+        let old = core::mem::replace(self, Self::new(groups));
         let staying = || old.iter().enumerate().filter(|(at, _)| stays(*at)).map(|(_, old)| old);
         let bytes = |text: &str| text.len();
         let all = staying()
@@ -91,8 +142,11 @@ impl Definitions {
             .chain(more.iter().map(|(_, _, text, _)| bytes(text.as_ref())));
         self.texts.reserve_exact(all.sum());
         self.list.reserve_exact(staying().count() + more.len());
-        for Definition { job, source, text, revision, standing } in staying() {
+        for Definition { job, source, text, revision, standing, orphan, sequence } in staying() {
             self.push(job.clone(), Arc::clone(source), text, revision, standing);
+            if let Some(held) = self.list.last_mut() {
+                (held.orphan, held.sequence) = (orphan, sequence);
+            }
         }
         for (job, source, text, standing) in more {
             let known = self.list.iter().rev().find(|held| *held.source == source);
@@ -100,7 +154,10 @@ impl Definitions {
             let text = text.as_ref();
             self.push(job, source, text, Revision::of(text), standing);
         }
-        self.list.sort_by(|a, b| (&a.job, &a.source).cmp(&(&b.job, &b.source)));
+        let mut list = core::mem::take(&mut self.list);
+        let key = |held: &Held| self.rank(&held.source);
+        list.sort_by(|a, b| (&a.job, key(a), &a.source).cmp(&(&b.job, key(b), &b.source)));
+        self.list = list;
     }
 
     fn push(
@@ -111,18 +168,27 @@ impl Definitions {
         revision: Revision,
         standing: Standing,
     ) {
-        let at = self.texts.len();
+        // `limits::JOBS` of `limits::DEFINITION_BYTES`, for a few sources, are far below.
+        let at = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         // `limits::DEFINITION_BYTES` is far below; a longer one would read as empty, which is no definition.
         let length = u32::try_from(text.len()).unwrap_or(0);
         self.texts.push_str(text);
-        self.list.push(Held { job, source, at, length, revision, standing });
+        self.list.push(Held { job, source, at, length, revision, standing, orphan: false, sequence: 0 });
     }
 
     fn definition<'a>(&'a self, held: &'a Held) -> Definition<'a> {
-        let Held { job, source, at, length, revision, standing } = held;
-        let rest = self.texts.get(*at..).unwrap_or_default();
+        let Held { job, source, at, length, revision, standing, orphan, sequence } = held;
+        let rest = usize::try_from(*at).ok().and_then(|at| self.texts.get(at..)).unwrap_or_default();
         let text = usize::try_from(*length).ok().and_then(|length| rest.get(..length)).unwrap_or_default();
-        Definition { job, source, text, revision: *revision, standing: *standing }
+        Definition {
+            job,
+            source,
+            text,
+            revision: *revision,
+            standing: *standing,
+            orphan: *orphan,
+            sequence: *sequence,
+        }
     }
 }
 
@@ -132,8 +198,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_job_is_small() {
-        // 1,024 of them are 96 KiB, beside the texts: see `limits::JOBS`.
-        assert!(size_of::<Held>() <= 96, "{}", size_of::<Held>());
+        // 1,024 of them are 104 KiB, beside the texts: see `limits::JOBS`.
+        assert!(size_of::<Held>() <= 104, "{}", size_of::<Held>());
     }
 
     #[test]

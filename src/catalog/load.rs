@@ -244,7 +244,7 @@ impl<'c> Load<'c> {
             return;
         }
         let (at, held) = self.catalog.held.find(&job, source).unzip();
-        let judged = self.judge(held, jobs.section(name));
+        let judged = self.judge(source, held, jobs.section(name));
         let error_line =
             |error: &FieldError| jobs.section(name).map_or(line, |own| own.line_of(&error.field));
         let text = match judged {
@@ -275,6 +275,7 @@ impl<'c> Load<'c> {
     /// The text of a definition that is taken; `None`: the one that is held.
     fn judge(
         &self,
+        source: &Source,
         held: Option<Definition<'_>>,
         own: Option<Section<'_>>,
     ) -> Result<Option<Box<str>>, FieldError> {
@@ -284,11 +285,11 @@ impl<'c> Load<'c> {
         if held.is_some_and(|held| held.standing == Standing::Valid && *held.text == *text) {
             return Ok(None);
         }
-        self.catalog.rules.judge(&fields)?;
+        self.catalog.rules.judge(&fields, source)?;
         Ok(Some(text.into_boxed_str()))
     }
 }
 
-fn too_many() -> FieldError {
+pub(super) fn too_many() -> FieldError {
     FieldError::new("", format!("there are {} jobs already, and no more are allowed", limits::JOBS))
 }

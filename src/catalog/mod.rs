@@ -9,27 +9,35 @@
 //! A definition is taken whole or not at all; while it is not, the last valid one of the same source stays. What cannot
 //! be read says nothing: only a file that is gone, or that can be read and names a job no longer, ends it.
 //!
+//! From the centre come keys, one by one, and now and then all of them (a snapshot). A key ends by its own mark of deletion,
+//! or by its absence from a snapshot of the same bucket; what another bucket lacks is an orphan, and stays in force.
+//!
 //! Of a job only its canonical text is kept; whoever needs the parsed definition has it parsed anew.
 
+mod centre;
 mod held;
 mod load;
 mod rows;
 mod rules;
 mod shown;
+mod verdict;
 
 use crate::job::{CronJob, JobName, RefusedRow, Revision, Source, text};
 use crate::schedule::{Calendar, ScheduleError};
 
+pub use centre::Text;
 use held::{Definitions, Standing};
 pub use load::{Change, Changes};
-pub use rules::{AgentUser, Rules};
+pub use rules::{AgentUser, Centre, Rules};
 
 /// All definitions, and what was refused of them.
 #[derive(Debug)]
 pub struct Catalog {
     rules: Rules,
     held: Definitions,
+    /// Of files.
     refused: Vec<RefusedRow>,
+    centre: centre::State,
 }
 
 /// The definition of a job that counts.
@@ -47,7 +55,8 @@ impl Catalog {
     /// An empty one.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, held: Definitions::default(), refused: Vec::new() }
+        let held = Definitions::new(rules.groups.clone());
+        Self { rules, held, refused: Vec::new(), centre: centre::State::default() }
     }
 
     /// Takes back what the journal holds. A text that this version or configuration refuses is kept, reported and not
@@ -55,13 +64,13 @@ impl Catalog {
     pub fn restore(&mut self, definitions: impl IntoIterator<Item = ((JobName, Source), String)>) {
         let mut held = Vec::new();
         for ((job, source), text) in definitions {
-            let standing = match self.rules.judge_again(&text) {
+            let standing = match self.rules.judge_again(&text, &source) {
                 Ok(_) => Standing::Valid,
                 Err(_) => Standing::Void,
             };
             held.push((job, source, text, standing));
         }
-        self.held = Definitions::default();
+        self.held = Definitions::new(self.rules.groups.clone());
         self.held.change(|_| false, held);
         self.refused = Vec::new();
         self.report_void();
@@ -76,8 +85,9 @@ impl Catalog {
     /// The definition that counts, parsed anew, with every value effective.
     #[must_use]
     pub fn cronjob(&self, job: &JobName) -> Option<CronJob> {
-        let fields = text::parse(self.in_force(job)?.text).ok()?;
-        CronJob::parse(&fields, &self.rules.defaults).ok()
+        let in_force = self.in_force(job)?;
+        let fields = text::parse(in_force.text).ok()?;
+        self.rules.effective(&fields, in_force.source).ok()
     }
 
     /// When a definition is due.
@@ -98,28 +108,42 @@ impl Catalog {
         })
     }
 
-    /// What is refused now: files and definitions, in the order of files and names.
+    /// What is refused now: files and their definitions, in the order of files and names; then the centre's keys.
     #[must_use]
-    pub fn refused(&self) -> &[RefusedRow] {
-        &self.refused
+    pub fn refused(&self) -> Vec<RefusedRow> {
+        self.refused.iter().cloned().chain(self.centres_refused()).collect()
     }
 
     /// Why the newest definition of a job is not the one in force.
     #[must_use]
-    pub fn refused_of(&self, job: &JobName) -> Option<&RefusedRow> {
-        self.refused.iter().find(|row| row.job.as_deref() == Some(job.as_str()))
+    pub fn refused_of(&self, job: &JobName) -> Option<RefusedRow> {
+        let of = |row: &RefusedRow| row.job.as_deref() == Some(job.as_str());
+        self.refused.iter().find(|row| of(row)).cloned().or_else(|| self.centres_refused().find(of))
     }
 
-    /// Reports what is kept without being valid, unless a row for it is there already.
+    /// The centre's keys that are refused, and those that were valid once and are not by this configuration.
+    fn centres_refused(&self) -> impl Iterator<Item = RefusedRow> + '_ {
+        let void =
+            self.held.iter().filter(|held| held.standing == Standing::Void && !rows::is_file(held.source));
+        let row = |held: held::Definition<'_>| {
+            let error = self.rules.judge_again(held.text, held.source).err()?;
+            Some(rows::row(centre::key(held.source), None, Some(held.job.as_str()), &error))
+        };
+        self.centre.rows().chain(void.filter_map(row))
+    }
+
+    /// Reports what a file said once and is not valid, unless a row for it is there already.
     fn report_void(&mut self) {
-        for held in self.held.iter().filter(|held| held.standing == Standing::Void) {
+        let void =
+            |held: &held::Definition<'_>| held.standing == Standing::Void && rows::is_file(held.source);
+        for held in self.held.iter().filter(void) {
             let origin = rows::origin(held.source);
             let there =
                 |row: &RefusedRow| row.origin == origin && row.job.as_deref() == Some(held.job.as_str());
             if self.refused.iter().any(there) {
                 continue;
             }
-            if let Err(error) = self.rules.judge_again(held.text) {
+            if let Err(error) = self.rules.judge_again(held.text, held.source) {
                 self.refused.push(rows::row(origin, None, Some(held.job.as_str()), &error));
             }
         }

@@ -55,6 +55,11 @@ pub(super) fn origin(source: &Source) -> String {
     }
 }
 
+/// Whether it is a file of this device.
+pub(super) fn is_file(source: &Source) -> bool {
+    matches!(source, Source::File(_))
+}
+
 /// At most `most` bytes of `text`, without what would move a terminal's cursor.
 fn clean(text: &str, most: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(most));

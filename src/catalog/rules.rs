@@ -1,6 +1,6 @@
 //! What a definition must satisfy on this device, beyond its own form.
 
-use crate::job::{CronJob, FieldError, FieldMap, limits, text};
+use crate::job::{CronJob, FieldError, FieldMap, Name, Source, limits, text};
 use crate::schedule::{Calendar, Zone};
 
 /// What the device's configuration says about definitions.
@@ -12,6 +12,17 @@ pub struct Rules {
     pub zone: Zone,
     /// As whom the agent can start jobs.
     pub user: AgentUser,
+    /// The device's groups, in the order of their precedence.
+    pub groups: Vec<Name>,
+    /// What the centre may; `None`: nothing, there is none.
+    pub centre: Option<Centre>,
+}
+
+/// What the centre may on this device.
+#[derive(Clone, Debug)]
+pub struct Centre {
+    /// Whom its jobs may run as (`nats.users`); the first is their default. Empty: the agent's own user alone.
+    pub users: Vec<String>,
 }
 
 /// As whom the agent can start jobs.
@@ -31,8 +42,8 @@ pub enum AgentUser {
 
 impl Rules {
     /// Judges a definition that is new.
-    pub(super) fn judge(&self, own: &FieldMap) -> Result<CronJob, FieldError> {
-        let judged = self.judge_lasting(own).and_then(|job| match (&self.user, &job.user) {
+    pub(super) fn judge(&self, own: &FieldMap, source: &Source) -> Result<CronJob, FieldError> {
+        let judged = self.judge_lasting(own, source).and_then(|job| match (&self.user, &job.user) {
             (AgentUser::Root { exists }, Some(user)) if !exists(user) => {
                 Err(FieldError::new("user", format!("there is no user {user:?} on this device")))
             }
@@ -42,13 +53,13 @@ impl Rules {
     }
 
     /// Judges a definition that was accepted once, by what cannot change behind the agent's back.
-    pub(super) fn judge_again(&self, canonical: &str) -> Result<CronJob, FieldError> {
+    pub(super) fn judge_again(&self, canonical: &str, source: &Source) -> Result<CronJob, FieldError> {
         let own = text::parse(canonical).map_err(|reason| FieldError::new("", reason))?;
-        self.judge_lasting(&own).map_err(|error| self.blame(&own, error))
+        self.judge_lasting(&own, source).map_err(|error| self.blame(&own, error))
     }
 
-    fn judge_lasting(&self, own: &FieldMap) -> Result<CronJob, FieldError> {
-        let job = CronJob::parse(own, &self.defaults)?;
+    fn judge_lasting(&self, own: &FieldMap, source: &Source) -> Result<CronJob, FieldError> {
+        let job = self.effective(own, source)?;
         Calendar::new(&job.schedule, job.time_zone.as_deref(), &self.zone)?;
         match (&self.user, &job.user) {
             (AgentUser::Other { name }, Some(user)) if user != name => Err(FieldError::new(
@@ -59,6 +70,34 @@ impl Rules {
             )),
             (AgentUser::Root { .. } | AgentUser::Other { .. }, _) => Ok(job),
         }
+    }
+
+    /// A definition with every value effective: one of the centre runs as whom the device lets it, and no other.
+    pub(super) fn effective(&self, own: &FieldMap, source: &Source) -> Result<CronJob, FieldError> {
+        let mut job = CronJob::parse(own, &self.defaults)?;
+        if let Source::File(_) = source {
+            return Ok(job);
+        }
+        let Some(centre) = &self.centre else {
+            let reason = "this device has no centre any more (no [nats] in its configuration)";
+            return Err(FieldError::new("", reason));
+        };
+        if let AgentUser::Other { .. } = self.user {
+            return Ok(job);
+        }
+        let listed = || centre.users.join(", ");
+        match &job.user {
+            Some(user) if centre.users.contains(user) => {}
+            Some(user) => {
+                let reason = format!(
+                    "{user:?} is not among those that nats.users of this device allows: {}",
+                    listed()
+                );
+                return Err(FieldError::new("user", reason));
+            }
+            None => job.user = centre.users.first().cloned(),
+        }
+        Ok(job)
     }
 
     /// Says so where the field that is refused is not the definition's own.

@@ -4,20 +4,21 @@ use serde_json::{Value, json};
 
 use super::Catalog;
 use super::rules::AgentUser;
-use crate::job::{FieldMap, FieldShown, JobName, text};
+use crate::job::{FieldMap, FieldShown, JobName, Source, text};
 
 impl Catalog {
     /// Every effective value of a job in force, and where it came from; none for a job that is not.
     #[must_use]
     pub fn shown(&self, job: &JobName) -> Vec<FieldShown> {
-        let own = self.in_force(job).and_then(|in_force| text::parse(in_force.text).ok());
-        own.map_or_else(Vec::new, |own| self.effective(&own))
+        let Some(in_force) = self.in_force(job) else { return Vec::new() };
+        let own = text::parse(in_force.text).ok();
+        own.map_or_else(Vec::new, |own| self.effective(&own, in_force.source))
     }
 
-    fn effective(&self, own: &FieldMap) -> Vec<FieldShown> {
+    fn effective(&self, own: &FieldMap, source: &Source) -> Vec<FieldShown> {
         let device = &self.rules.defaults;
         let mut shown = Vec::new();
-        for (name, default) in self.fields() {
+        for (name, default) in self.fields(source) {
             match name {
                 "command" => shown.extend(action(own, device)),
                 "retry" => retry(own, device, &default, &mut shown),
@@ -29,9 +30,12 @@ impl Catalog {
     }
 
     /// The fields of the design in its order, with their defaults; null where there is none.
-    fn fields(&self) -> Vec<(&'static str, Value)> {
+    fn fields(&self, source: &Source) -> Vec<(&'static str, Value)> {
+        let centre = self.rules.centre.as_ref().filter(|_| !super::rows::is_file(source));
         let user = match &self.rules.user {
-            AgentUser::Root { .. } => "root",
+            AgentUser::Root { .. } => {
+                centre.and_then(|centre| centre.users.first()).map_or("root", String::as_str)
+            }
             AgentUser::Other { name } => name,
         };
         vec![
@@ -129,10 +133,12 @@ mod tests {
             defaults: FieldMap::new(),
             zone: Zone::named("UTC").unwrap(),
             user: AgentUser::Other { name: "me".to_owned() },
+            groups: Vec::new(),
+            centre: None,
         };
         let silent = text::parse(r#"{"schedule":"@daily","command":"true"}"#).unwrap();
         let mut explicit = silent.clone();
-        for (name, default) in Catalog::new(rules).fields() {
+        for (name, default) in Catalog::new(rules).fields(&Source::File(String::new())) {
             if !default.is_null() {
                 explicit.insert(name.to_owned(), default);
             }

@@ -32,6 +32,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The device's name.
     pub agent: AgentName,
+    /// Why that name does not do for the centre: nobody gave it.
+    pub nameless: Option<String>,
     /// Its groups, the first with the highest precedence.
     pub groups: Vec<Name>,
     /// Where the journal lies.
@@ -81,6 +83,14 @@ impl Config {
             Err(trust::Refused::Absent) if file.is_none() => Self::parse("", None, host),
             Err(refused) => Err(ConfigError::of_file(path, refused.to_string())),
         }
+    }
+
+    /// Its groups, in the order of their precedence: everyone is in `all`, last unless it says otherwise.
+    #[must_use]
+    pub fn all_groups(&self) -> Vec<Name> {
+        let all: Name = "all".parse().expect("three letters are a name");
+        let rest = (!self.groups.contains(&all)).then_some(all);
+        self.groups.iter().cloned().chain(rest).collect()
     }
 
     /// Reads a configuration's text; `file` is where it came from.

@@ -38,7 +38,7 @@ pub(super) fn config(text: &str, file: Option<&Path>, host: &Host) -> Result<Con
 fn values(top: Section<'_>, host: &Host, file: Option<&Path>) -> Result<Config, FieldError> {
     let map = top.fields()?;
     let mut fields = Fields::new(&map);
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     let named: Option<Name> = fields.optional("agent", name)?;
     let groups = fields.or("groups", Vec::new(), groups)?;
     let dirs = Directories::of(&mut fields, host)?;
@@ -54,15 +54,16 @@ fn values(top: Section<'_>, host: &Host, file: Option<&Path>) -> Result<Config, 
     let defaults = fields.optional("defaults", table)?.cloned().unwrap_or_default();
     fields.finish()?;
     check_defaults(&defaults)?;
-    if nats.is_some() {
-        warnings.push(
-            "the link to NATS is not served by this version yet; [nats] is checked but not used".to_owned(),
-        );
-    }
-    let agent = named.unwrap_or_else(|| default_name(host, nats.is_some(), &mut warnings));
+    let (agent, nameless) = match named {
+        Some(agent) => (agent, None),
+        None => default_name(host),
+    };
+    let nameless = nameless.filter(|_| nats.is_some());
+    warnings.extend(nameless.clone());
     Ok(Config {
         file: file.map(Path::to_owned),
         agent,
+        nameless,
         groups,
         state_dir: dirs.state,
         run_dir: dirs.run,
@@ -114,16 +115,17 @@ impl Directories {
     }
 }
 
-/// The host name up to its first dot (DESIGN section 9, Identity). Two devices of one name would be one to the centre.
-fn default_name(host: &Host, linked: bool, warnings: &mut Vec<String>) -> Name {
+/// The host name up to its first dot (DESIGN section 9, Identity), and why it does not do for the centre: two devices of
+/// one name would be one there.
+fn default_name(host: &Host) -> (Name, Option<String>) {
     let short = host.name.as_deref().and_then(|name| name.split('.').next()).unwrap_or_default();
     let name = short.parse::<Name>();
-    if linked && (name.is_err() || NOBODYS_NAMES.contains(&short)) {
-        warnings.push(format!(
-            "the host name {short:?} does not tell this device from others; set agent = \"…\" in the configuration"
-        ));
-    }
-    name.unwrap_or_else(|_| "localhost".parse().expect("nine letters are a name"))
+    let nameless = (name.is_err() || NOBODYS_NAMES.contains(&short)).then(|| {
+        format!(
+            "the host name {short:?} does not tell this device from others, so the link stays down: set agent = \"…\" in the configuration"
+        )
+    });
+    (name.unwrap_or_else(|_| "localhost".parse().expect("nine letters are a name")), nameless)
 }
 
 /// Reads the defaults as a job that has nothing of its own but what they leave open, so that what every job would be

@@ -6,6 +6,7 @@ mod command;
 mod cronjob;
 mod document;
 mod entry;
+mod fact;
 mod fields;
 mod fire;
 mod hex;
@@ -30,6 +31,7 @@ pub use entry::{
     Entry, Image, Intent, LastAttempt, LastRun, Missed, OpenIntent, Pending, PendingStage, Progress, Source,
     Started,
 };
+pub use fact::{FactId, without_output};
 pub use fields::FieldError;
 pub(crate) use fields::Fields;
 pub use fire::{BootId, CommandId, Epoch, Fire, FireKey, Id128, RunId, Trigger};

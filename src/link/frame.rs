@@ -152,6 +152,8 @@ pub enum FromLink {
         /// What has to be known all the time, as plain text off loopback.
         warnings: Vec<String>,
     },
+    /// A part of the work begins.
+    Phase(Phase),
     /// An answer came from beyond the connection, about once a minute.
     Alive {
         /// Whether it was the hub's JetStream; else nobody but the leaf answered.

@@ -40,6 +40,10 @@ impl Launcher {
         Self { program, launch, nursery: Mutex::new(None) }
     }
 
+    pub(super) fn program(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+
     /// Starts a runner, answers its pid. On failure one may exist all the same.
     pub(super) fn launch(&self, runs: BorrowedFd<'_>, run: RunId) -> io::Result<u32> {
         if self.launch == Launch::Nursery {

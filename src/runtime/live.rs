@@ -90,6 +90,13 @@ impl Runtime {
         Ok(Self { runs, launcher: Launcher::new(program, launch) })
     }
 
+    /// This process's own binary, for other processes of the agent: the file that it was started from, whatever lies
+    /// there by now.
+    #[must_use]
+    pub fn program(&self) -> BorrowedFd<'_> {
+        self.launcher.program()
+    }
+
     /// Starts a runner for `spec`. Answers when it exists; whether the command could be started is in its result.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! A fresh segment from what an old one adds up to. Two passes over the old one: the first makes the image and counts
 //! what each job has, the second copies what is kept; so memory holds the image and four bytes per kept fact.
 //!
-//! What is kept: each job's newest records, `history` of them; its `last` in any case; of the device's events as many.
-//! Where that is more than the budget, the oldest give way first, then the outputs of those that must stay.
+//! What is kept: each job's newest records, `history` of them; its `last` in any case; of the device's events as many; and
+//! all that the centre does not have yet, where there is one. Where that is more than the budget, history gives way first,
+//! the oldest of it first; then outputs that were not sent, then successes, then the rest; then the outputs of those that
+//! must stay.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +13,7 @@ use super::error::StoreError;
 use super::frame::{self, Body, KeptFact, Unreadable, size_of};
 use super::header::Header;
 use super::replay::{Gap, replay, segment_name};
-use crate::job::{Entry, Image, JobName};
+use crate::job::{Entry, Image, JobName, Outcome};
 
 /// A frame of the compacted part, in bytes, about: a bad one costs no more than this.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -26,34 +28,95 @@ pub(super) struct Source<'a, F> {
     pub(super) unreadable: Unreadable,
 }
 
+/// What is kept beyond each job's newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keep {
+    /// Records of each job, and events.
+    pub(super) history: usize,
+    /// Facts above this number wait for the centre; `None`: there is none.
+    pub(super) unsent_above: Option<u64>,
+}
+
 /// What becomes of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Keep {
+        /// It is its job's last.
         last: bool,
+        /// Its output goes.
+        strip: bool,
     },
-    /// Kept as its job's last, but without its output.
-    Strip,
     Drop,
+}
+
+/// What kind of unsent fact it is: the first kind gives way first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Success,
+    Other,
+}
+
+/// Bytes of a fact, and what gives way first of it.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    size: u64,
+    /// Of it the output.
+    output: u64,
+    kind: Kind,
+}
+
+impl Weight {
+    fn of(fact: &Entry) -> Self {
+        let kind = match fact {
+            Entry::Record(record) if record.outcome == Outcome::Succeeded => Kind::Success,
+            _ => Kind::Other,
+        };
+        Self { size: size_of(fact) as u64, output: output_size(fact) as u64, kind }
+    }
 }
 
 /// Counts facts in the first pass and judges the same ones in the second.
 struct Plan {
-    history: usize,
+    keep: Keep,
     /// By job; `None`: events.
     tallies: BTreeMap<Option<JobName>, Tally>,
+    /// Of unsent facts: their outputs, and without these the successes and the others.
+    unsent: Unsent,
     /// Bytes of old facts that must still go.
     drop: u64,
-    /// Bytes of outputs that must still go.
+    /// Bytes of unsent facts that must still go.
+    give: Unsent,
+    /// Bytes of outputs of last ones that must still go.
     strip: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsent {
+    outputs: u64,
+    successes: u64,
+    others: u64,
+}
+
+impl Unsent {
+    fn change(&mut self, weight: Weight, by: impl Fn(u64, u64) -> u64) {
+        self.outputs = by(self.outputs, weight.output);
+        let rest = weight.size.saturating_sub(weight.output);
+        let of = match weight.kind {
+            Kind::Success => &mut self.successes,
+            Kind::Other => &mut self.others,
+        };
+        *of = by(*of, rest);
+    }
 }
 
 #[derive(Default)]
 struct Tally {
     seen: u64,
     passed: u64,
-    /// The newest final record: which one in order, from 1, its size, and its output's.
-    last: Option<(u64, usize, usize)>,
+    /// Of those seen, how many are unsent: the newest ones.
+    unsent: u64,
+    /// The newest final record: which one in order, from 1, and its weight.
+    last: Option<(u64, Weight)>,
     /// The sizes of the newest.
     sizes: VecDeque<u32>,
 }
@@ -82,65 +145,105 @@ pub(super) fn strip(fact: &mut Entry) {
 }
 
 impl Plan {
-    fn new(history: usize) -> Self {
-        Self { history, tallies: BTreeMap::new(), drop: 0, strip: 0 }
+    fn new(keep: Keep) -> Self {
+        let (unsent, give) = (Unsent::default(), Unsent::default());
+        Self { keep, tallies: BTreeMap::new(), unsent, drop: 0, give, strip: 0 }
     }
 
-    fn count(&mut self, fact: &Entry) {
+    fn is_unsent(&self, seq: u64) -> bool {
+        self.keep.unsent_above.is_some_and(|above| seq > above)
+    }
+
+    fn count(&mut self, seq: u64, fact: &Entry) {
+        let unsent = self.is_unsent(seq);
         let tally = self.tallies.entry(owner(fact)).or_default();
         tally.seen += 1;
-        let size = size_of(fact);
-        if matches!(fact, Entry::Record(record) if record.last) {
-            tally.last = Some((tally.seen, size, output_size(fact)));
+        let weight = Weight::of(fact);
+        if unsent {
+            tally.unsent += 1;
+            self.unsent.change(weight, u64::saturating_add);
         }
-        tally.sizes.push_back(u32::try_from(size).unwrap_or(u32::MAX));
-        if tally.sizes.len() > self.history {
+        if matches!(fact, Entry::Record(record) if record.last) {
+            tally.last = Some((tally.seen, weight));
+        }
+        tally.sizes.push_back(u32::try_from(weight.size).unwrap_or(u32::MAX));
+        if tally.sizes.len() > self.keep.history {
             tally.sizes.pop_front();
         }
     }
 
-    /// Ends the first pass: what must go so that image and facts fit into `budget` bytes.
+    /// Ends the first pass: what must go so that image and facts fit into `budget` bytes. Old facts first, then outputs
+    /// of unsent ones, unsent successes, other unsent ones, and at last the outputs of what is each job's last.
     fn settle(&mut self, image: &Image, budget: u64) {
         let mut total: u64 = image.entries().map(|entry| size_of(&entry) as u64).sum();
         let mut droppable = 0;
         for (job, tally) in &mut self.tallies {
             tally.last = tally.last.filter(|_| job.as_ref().is_some_and(|job| image.last.contains_key(job)));
-            let newest: u64 = tally.sizes.iter().map(|size| u64::from(*size)).sum();
-            let (must, among) = match tally.last {
-                Some((at, size, _)) => (size as u64, at + tally.sizes.len() as u64 > tally.seen),
-                None => (0, false),
-            };
-            let may = newest - if among { must.min(newest) } else { 0 };
+            let window = tally.sizes.len() as u64;
+            let old = usize::try_from(window.saturating_sub(tally.unsent)).unwrap_or(usize::MAX);
+            let mut may: u64 = tally.sizes.iter().take(old).map(|size| u64::from(*size)).sum();
+            if let Some((at, weight)) = tally.last {
+                total += weight.size;
+                if at + tally.unsent > tally.seen {
+                    self.unsent.change(weight, u64::saturating_sub);
+                } else if at + window > tally.seen {
+                    may = may.saturating_sub(weight.size);
+                }
+            }
             droppable += may;
-            total += must + may;
         }
-        let excess = total.saturating_sub(budget);
-        self.drop = excess.min(droppable);
-        self.strip = excess - self.drop;
+        let Unsent { outputs, successes, others } = self.unsent;
+        let excess = (total + droppable + outputs + successes + others).saturating_sub(budget);
+        let mut left = excess;
+        let mut take = |most: u64| {
+            let taken = left.min(most);
+            left -= taken;
+            taken
+        };
+        self.drop = take(droppable);
+        self.give = Unsent { outputs: take(outputs), successes: take(successes), others: take(others) };
+        self.strip = left;
     }
 
-    fn judge(&mut self, fact: &Entry) -> Fate {
+    fn judge(&mut self, seq: u64, fact: &Entry) -> Fate {
+        let unsent = self.is_unsent(seq);
         let Some(tally) = self.tallies.get_mut(&owner(fact)) else { return Fate::Drop };
         tally.passed += 1;
-        match tally.last {
-            Some((at, _, 0)) if at == tally.passed => return Fate::Keep { last: true },
-            Some((at, _, output)) if at == tally.passed => {
-                if self.strip == 0 {
-                    return Fate::Keep { last: true };
-                }
-                self.strip = self.strip.saturating_sub(output as u64);
-                return Fate::Strip;
+        if let Some((_, weight)) = tally.last.filter(|(at, _)| *at == tally.passed) {
+            let strip = self.strip > 0 && weight.output > 0;
+            if strip {
+                self.strip = self.strip.saturating_sub(weight.output);
             }
-            _ => {}
+            return Fate::Keep { last: true, strip };
         }
-        if tally.passed + self.history as u64 <= tally.seen {
+        let weight = Weight::of(fact);
+        if unsent {
+            return self.give_way(weight);
+        }
+        if tally.passed + self.keep.history as u64 <= tally.seen {
             return Fate::Drop;
         }
         if self.drop > 0 {
-            self.drop = self.drop.saturating_sub(size_of(fact) as u64);
+            self.drop = self.drop.saturating_sub(weight.size);
             return Fate::Drop;
         }
-        Fate::Keep { last: false }
+        Fate::Keep { last: false, strip: false }
+    }
+
+    /// An unsent fact: what is lost of it is found missing when it is to be sent, and told.
+    fn give_way(&mut self, weight: Weight) -> Fate {
+        let strip = self.give.outputs > 0 && weight.output > 0;
+        self.give.outputs = self.give.outputs.saturating_sub(weight.output);
+        let rest = weight.size.saturating_sub(weight.output);
+        let of = match weight.kind {
+            Kind::Success => &mut self.give.successes,
+            Kind::Other => &mut self.give.others,
+        };
+        if *of > 0 {
+            *of = of.saturating_sub(rest);
+            return Fate::Drop;
+        }
+        Fate::Keep { last: false, strip }
     }
 }
 
@@ -182,13 +285,13 @@ impl<'a, F: DiskFile> Writer<'a, F> {
     pub(super) fn compact(
         &mut self,
         source: &Source<'_, F>,
-        history: usize,
+        keep: Keep,
         budget: u64,
     ) -> Result<Vec<Gap>, StoreError> {
         let Source { file, header, end, unreadable } = source;
         let name = segment_name(header.number);
-        let mut plan = Plan::new(history);
-        let old = replay(*file, header, *end, *unreadable, |_, fact| plan.count(&fact))
+        let mut plan = Plan::new(keep);
+        let old = replay(*file, header, *end, *unreadable, |seq, fact| plan.count(seq, &fact))
             .map_err(StoreError::disk("read", &name))?;
         plan.settle(&old.image, budget);
         self.image(&old.image)?;
@@ -196,13 +299,14 @@ impl<'a, F: DiskFile> Writer<'a, F> {
         let mut chunk = Chunk::default();
         let mut result = Ok(());
         replay(*file, header, *end, *unreadable, |seq, mut fact| {
-            let last = match plan.judge(&fact) {
+            let last = match plan.judge(seq, &fact) {
                 Fate::Drop => return,
-                Fate::Strip => {
-                    strip(&mut fact);
-                    true
+                Fate::Keep { last, strip: output } => {
+                    if output {
+                        strip(&mut fact);
+                    }
+                    last
                 }
-                Fate::Keep { last } => last,
             };
             let size = size_of(&fact);
             if result.is_ok()

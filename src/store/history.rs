@@ -43,7 +43,7 @@ pub fn history<D: Disk>(
 }
 
 /// The segment with the highest number that is ours.
-fn open_newest<D: Disk>(disk: &D) -> Result<Option<(u64, D::File)>, StoreError> {
+pub(super) fn open_newest<D: Disk>(disk: &D) -> Result<Option<(u64, D::File)>, StoreError> {
     for _ in 0..TRIES {
         let names = disk.list().map_err(StoreError::disk("list", "the state directory"))?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();

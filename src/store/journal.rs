@@ -1,13 +1,13 @@
 //! The journal that an agent writes: open, commit, compact.
 
-use super::compact::{Writer, strip};
+use super::compact::{Keep, Writer, strip};
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::frame::{numbered, push_commit};
 use super::header::{HEADER_BYTES, Header};
 use super::recover::{Chore, Live, damage, find, number_of};
 use super::replay::segment_name;
-use crate::job::{Entry, Epoch, EventKind, Image, JournalStatus};
+use crate::job::{Acked, Entry, Epoch, EventKind, Image, JournalStatus};
 
 /// The file that is given up when the disk is full.
 const RESERVE: &str = "reserve";
@@ -29,6 +29,17 @@ pub struct Options {
     pub history: usize,
     /// 128 random bits: the epoch of a journal that is begun now.
     pub fresh_epoch: Epoch,
+    /// What becomes of facts that nobody acknowledged.
+    pub unsent: Unsent,
+}
+
+/// What becomes of facts that nobody acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// There is a centre that wants them: they outlive `history`.
+    Kept,
+    /// There is none: `history` rules.
+    History,
 }
 
 /// What a journal added up to when it was opened.
@@ -75,6 +86,8 @@ pub struct Journal<D: Disk> {
     unsynced: Vec<Entry>,
     chores: Vec<Chore>,
     notes: Vec<EventKind>,
+    /// What the centre has.
+    acked: Acked,
     /// No compaction before the segment is this long: the last one failed.
     not_before: u64,
     /// Fresh segments that were given up, but whose names may be there, or come back with the power: they would win over
@@ -108,6 +121,7 @@ impl<D: Disk> Journal<D> {
     pub fn open(disk: D, options: Options) -> Result<(Self, Recovered), StoreError> {
         let lock = disk.lock()?;
         let found = find(&disk)?;
+        let acked = found.image.acked;
         let epoch = found.live.as_ref().map_or(options.fresh_epoch, |live| live.header.epoch);
         let recovered = Recovered { image: found.image, epoch, next_seq: found.next_seq, notes: found.notes };
         let mut journal = Self {
@@ -120,6 +134,7 @@ impl<D: Disk> Journal<D> {
             unsynced: Vec::new(),
             chores: found.chores,
             notes: Vec::new(),
+            acked,
             not_before: 0,
             strays: Vec::new(),
             reserve: Reserve::Missing,
@@ -164,6 +179,11 @@ impl<D: Disk> Journal<D> {
         match stored {
             Ok(()) => {
                 self.next_seq += committed.count;
+                let acked = entries.iter().rev().find_map(|entry| match entry {
+                    Entry::Acked(acked) => Some(*acked),
+                    _ => None,
+                });
+                self.acked = acked.unwrap_or(self.acked);
                 self.counts.trouble = None;
                 self.regain();
                 Ok(committed)
@@ -363,11 +383,8 @@ impl<D: Disk> Journal<D> {
     fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let number = self.next_number;
         self.next_number = number.saturating_add(1);
-        let (next_seq, acked_through) = self
-            .live
-            .as_ref()
-            .map_or((self.next_seq, 0), |live| (live.synced_seq, live.header.acked_through));
-        let header = Header { number, epoch: self.epoch, next_seq, acked_through };
+        let next_seq = self.live.as_ref().map_or(self.next_seq, |live| live.synced_seq);
+        let header = Header { number, epoch: self.epoch, next_seq, acked_through: self.acked.through };
         let name = segment_name(number);
         let new = format!("{name}.new");
         let fresh = self.write_fresh(&new, header, entries).inspect_err(|_| self.discard(&new))?;
@@ -402,7 +419,9 @@ impl<D: Disk> Journal<D> {
         let mut writer = Writer::new(&file, name, &header);
         let mut gaps = Vec::new();
         if let Some(old) = &self.live {
-            gaps = writer.compact(&old.source(), self.options.history, self.disk_bytes() / 4)?;
+            let unsent_above = (self.options.unsent == Unsent::Kept).then_some(self.acked.through);
+            let keep = Keep { history: self.options.history, unsent_above };
+            gaps = writer.compact(&old.source(), keep, self.disk_bytes() / 4)?;
         }
         let base = writer.len().max(HEADER_BYTES);
         let held = [self.unsynced.as_slice(), entries].concat();

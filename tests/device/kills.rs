@@ -154,7 +154,12 @@ fn a_damaged_journal_starts_nothing_a_second_time() {
     rig.leafcron(&["run", "long", "--wait"]);
     rig.kill();
     // An intent whose end, and whose runner, stood in what cannot be read any more.
-    let options = Options { disk_bytes: 1 << 20, history: 50, fresh_epoch: Id128::default() };
+    let options = Options {
+        disk_bytes: 1 << 20,
+        history: 50,
+        fresh_epoch: Id128::default(),
+        unsent: leafcron::store::Unsent::History,
+    };
     let (mut journal, _) = Journal::open(RealDisk::open(&rig.path("state")).unwrap(), options).unwrap();
     let now = WallTime::from_secs(1_800_000_000);
     let event = |kind| Entry::Event(DeviceEvent { at: now, clock: Clock::Synced, kind });

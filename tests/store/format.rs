@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use leafcron::job::{
-    Clock, CommandId, Covers, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, LastAttempt, Missed,
-    Outcome, Output, Pending, PendingStage, Readings, Reason, Record, Source, Started, Trigger,
+    Acked, Bucket, Clock, CommandId, Covers, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128,
+    LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Readings, Reason, Record, Source, Started,
+    Trigger,
 };
 use leafcron::store::{Durability, MemDisk};
 
@@ -99,9 +100,29 @@ fn journals() -> (Vec<(&'static str, Vec<u8>)>, Model) {
     (vec![("journal-1", first), ("journal-2", second)], model)
 }
 
+/// A segment of what was appended to the format when the link came.
+fn linked() -> (Vec<u8>, Model) {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut model = Model::new();
+    let kind = EventKind::Link { phase: "definitions".to_owned(), reason: "it ended".to_owned() };
+    let entries = vec![
+        Entry::Defined { job: job(0), source: Source::Agent, text: "{}".to_owned() },
+        Entry::Orphaned { job: job(0), source: Source::Agent },
+        Entry::Bucket(Bucket { id: Some("0123".parse().unwrap()), sequence: 300 }),
+        Entry::Acked(Acked { through: 1, stream_sequence: 70_000, told: 2 }),
+        Entry::Commanded { id: "stop-1".parse().unwrap() },
+        Entry::Event(DeviceEvent { at: at(9), clock: Clock::Synced, kind }),
+    ];
+    assert!(model.run(&mut journal, &[(entries, Durability::Synced)]));
+    (disk.content(&segment(&disk)).unwrap(), model)
+}
+
 #[test]
 fn a_journal_of_format_1_is_written_as_it_always_was() {
-    for (name, bytes) in journals().0 {
+    let mut journals = journals().0;
+    journals.push(("journal-linked", linked().0));
+    for (name, bytes) in journals {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         if std::env::var_os("LEAFCRON_BLESS").is_some() {
             std::fs::write(&path, &bytes).unwrap();
@@ -112,8 +133,9 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
 
 #[test]
 fn a_journal_of_format_1_is_read_as_it_always_was() {
-    let model = journals().1;
+    let (model, linked) = (journals().1, linked().1);
     let files = [
+        ("journal-1", include_bytes!("../golden/journal-linked").as_slice(), &linked.states[1]),
         ("journal-1", include_bytes!("../golden/journal-1").as_slice(), &model.states[2]),
         ("journal-2", include_bytes!("../golden/journal-2").as_slice(), &model.states[3]),
     ];

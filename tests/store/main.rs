@@ -13,6 +13,8 @@ mod format;
 #[cfg(test)]
 mod full;
 #[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod plain;
 #[cfg(test)]
 mod properties;

@@ -5,13 +5,13 @@ use leafcron::job::{
     Missed, Outcome, Output, Pending, PendingStage, Readings, Record, Revision, RunId, Source, Started,
     Trigger, Usage, WallTime,
 };
-use leafcron::store::{Durability, Journal, MemDisk, Options, Recovered, history};
+use leafcron::store::{Durability, Journal, MemDisk, Options, Recovered, Unsent, history};
 
 pub(crate) const BOOT: BootId = Id128([0xb0; 16]);
 pub(crate) const ALL: usize = 1_000_000;
 
 pub(crate) fn options() -> Options {
-    Options { disk_bytes: 32 << 20, history: 50, fresh_epoch: Id128([0xe0; 16]) }
+    Options { disk_bytes: 32 << 20, history: 50, fresh_epoch: Id128([0xe0; 16]), unsent: Unsent::History }
 }
 
 pub(crate) fn at(minute: i64) -> WallTime {

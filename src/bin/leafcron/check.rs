@@ -31,7 +31,10 @@ pub(crate) fn check(found: Found, paths: &[PathBuf], as_json: bool) -> Result<An
     }
     let code = if files.iter().any(|file| file.text.is_err()) { 2 } else { 0 };
     let zone = Zone::device().map_err(|error| Failure::CannotAsk(chain(&error)))?;
-    let rules = Rules { defaults: found.config.defaults, zone, user: agent_user(&found.user) };
+    // Files alone are judged here.
+    let (groups, centre) = (Vec::new(), None);
+    let user = agent_user(&found.user);
+    let rules = Rules { defaults: found.config.defaults, zone, user, groups, centre };
     let read = files.len();
     let judged = Reloaded::from(Catalog::new(rules).load_files(files));
     render(&judged, read, code, as_json)

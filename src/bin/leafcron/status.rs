@@ -1,7 +1,7 @@
 //! `leafcron status`.
 
 use leafcron::job::units::format_size;
-use leafcron::job::{JournalStatus, PendingRow, Readings, RunRow, Status};
+use leafcron::job::{JournalStatus, LinkState, LinkStatus, PendingRow, Readings, RunRow, Status};
 
 use crate::here::{Here, long};
 use crate::table::{Table, safe};
@@ -24,6 +24,7 @@ pub(crate) fn render(status: &Status, here: &Here) -> String {
     ];
     lines.extend(readings(&status.readings).map(|text| format!("machine  {text}")));
     lines.extend(journal(&status.journal));
+    lines.extend(status.link.iter().flat_map(|status| link(status, here)));
     let mut text = lines.iter().map(|line| safe(line) + "\n").collect::<String>();
     text.push_str(&section("RUNNING", running(&status.running, here)));
     text.push_str(&section("WAITING", waiting(&status.waiting, here)));
@@ -108,6 +109,28 @@ fn journal(journal: &JournalStatus) -> Vec<String> {
     lines
 }
 
+fn link(link: &LinkStatus, here: &Here) -> Vec<String> {
+    let server = link.server.as_ref().map(|server| format!(" to {server}")).unwrap_or_default();
+    let state = match link.state {
+        LinkState::Up => format!("up{server}"),
+        LinkState::Connecting => "connecting".to_owned(),
+        LinkState::NoHub => format!("connected{server}, but the hub does not answer"),
+        LinkState::Waiting => "down".to_owned(),
+        LinkState::Down => "not started".to_owned(),
+    };
+    let next = link.next_try.map(|at| format!("; tried again {}", here.distance(at))).unwrap_or_default();
+    let mut lines = vec![
+        format!("link     {state}, since {} ({}){next}", here.time(link.since), here.distance(link.since)),
+        format!("         {} acknowledged, {} to be sent", link.acked_through, link.unsent),
+    ];
+    lines.extend(link.trouble.iter().map(|said| format!("         TROUBLE: {said}")));
+    if !link.left_out.is_empty() {
+        lines.push(format!("         LEFT OUT for a while: {}", link.left_out.join(", ")));
+    }
+    lines.extend(link.warnings.iter().map(|said| format!("         warning: {said}")));
+    lines
+}
+
 /// A size in the largest unit that leaves a number of at most four digits.
 fn size(bytes: u64) -> String {
     let mut unit = 1;
@@ -146,6 +169,32 @@ REFUSED (what was valid before stays in force)
   jobs.d/home.toml:3: job backup: timeout: \"5x\" is not a duration
 ";
         assert_eq!(render(&samples::status(), &samples::here()), expected);
+    }
+
+    #[test]
+    fn the_link_says_how_it_stands_and_what_is_wrong() {
+        let mut status = samples::status();
+        status.link = Some(LinkStatus {
+            state: LinkState::Waiting,
+            since: status.since,
+            server: None,
+            next_try: Some(status.now.plus(core::time::Duration::from_secs(40))),
+            trouble: Some("connect: connection refused".to_owned()),
+            left_out: vec!["definitions".to_owned()],
+            warnings: vec!["plain text".to_owned()],
+            exits: 3,
+            acked_through: 4_000,
+            unsent: 711,
+        });
+        let text = render(&status, &samples::here());
+        let expected = "\
+link     down, since 2026-11-18 18:00:00 (3d 4h ago); tried again in 40s
+         4000 acknowledged, 711 to be sent
+         TROUBLE: connect: connection refused
+         LEFT OUT for a while: definitions
+         warning: plain text
+";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

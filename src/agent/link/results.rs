@@ -1,0 +1,373 @@
+//! Records and events on their way to the stream, in the order of their numbers. At most a window of them is with the
+//! link; what the stream acknowledged is journalled as [`Acked`], which never runs ahead of an open one.
+//!
+//! ```text
+//!            acked.through        read_through        durable
+//!  ─────────────┼──────────────────────┼──────────────────┼──▶ numbers
+//!   in the      │   window: sent,      │ in the journal,  │ being
+//!   stream      │   some acked         │ to be read       │ committed
+//! ```
+//! The journal may lack numbers: history that gave way, or a damaged part. They are told in one `dropped` event before
+//! `through` passes them (`told`).
+
+use std::collections::BTreeMap;
+
+use super::super::chain;
+use crate::config::{Config, Nats, SendOutput};
+use crate::job::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
+use crate::job::{
+    Acked, AgentName, Entry, Epoch, EventJson, EventKind, FactId, Name, Outcome, RecordJson, without_output,
+};
+use crate::link::frame::ToLink;
+use crate::store::{Outbox, RealDisk, StoreError, Survey};
+
+/// Messages of ours that are remembered while the stream is compared: acknowledgements are journalled, so that no more
+/// than [`ACKED_UNSYNCED`](super::super::turns::ACKED_UNSYNCED) and a window can lie beyond the point that is known.
+const STORED: usize = 4_096;
+
+/// What is to be read from the journal next, beside the loop.
+pub(in super::super) struct Ask {
+    pub(in super::super) generation: u64,
+    pub(in super::super) reader: Outbox<RealDisk>,
+    what: What,
+    after: u64,
+    through: u64,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Facts { count: usize, bytes: usize },
+    Survey,
+}
+
+/// What was read.
+pub(in super::super) struct Answer {
+    generation: u64,
+    reader: Outbox<RealDisk>,
+    found: Result<Found, StoreError>,
+    through: u64,
+}
+
+enum Found {
+    Facts(Vec<(u64, Entry)>),
+    Survey(Option<Survey>),
+}
+
+impl Ask {
+    /// Reads; takes as long as the disk does.
+    pub(in super::super) fn read(self) -> Answer {
+        let Self { generation, mut reader, what, after, through } = self;
+        let found = match what {
+            What::Facts { count, bytes } => reader.read(after, through, count, bytes).map(Found::Facts),
+            What::Survey => reader.survey(after, through).map(Found::Survey),
+        };
+        Answer { generation, reader, found, through }
+    }
+}
+
+/// Whom facts are from, and how they are named.
+#[derive(Clone, Debug)]
+pub(in super::super) struct FactSender {
+    agent: AgentName,
+    prefix: Name,
+    send_output: SendOutput,
+}
+
+impl FactSender {
+    pub(in super::super) fn new(config: &Config, nats: &Nats) -> Self {
+        Self { agent: config.agent.clone(), prefix: nats.prefix.clone(), send_output: nats.send_output }
+    }
+}
+
+/// The pump.
+pub(in super::super) struct Results {
+    sender: FactSender,
+    epoch: Epoch,
+    /// `None` while a thread reads with it.
+    reader: Option<Outbox<RealDisk>>,
+    acked: Acked,
+    /// As it was put into a turn last.
+    noted: Acked,
+    /// The last number that is durable.
+    durable: u64,
+    /// Why numbers that nobody told are missing.
+    why: &'static str,
+    /// Of one link process.
+    flow: Flow,
+    generation: u64,
+}
+
+#[derive(Default)]
+struct Flow {
+    /// The stream was compared.
+    ready: bool,
+    /// What of ours lies in the stream beyond the point: where, by number.
+    stored: BTreeMap<u64, (FactId, u64)>,
+    window: BTreeMap<u64, Sent>,
+    read_through: u64,
+    /// A number was missing: the journal is surveyed before anything more is read.
+    survey: bool,
+    /// The stream holds another's facts under our names: nothing more is sent.
+    conflict: Option<String>,
+}
+
+struct Sent {
+    payload: Vec<u8>,
+    /// Where the stream has it.
+    at: Option<u64>,
+}
+
+/// What follows from an answer.
+#[derive(Default)]
+pub(in super::super) struct Outgoing {
+    pub(in super::super) frames: Vec<ToLink>,
+    pub(in super::super) events: Vec<EventKind>,
+}
+
+impl Results {
+    pub(in super::super) fn new(
+        sender: FactSender,
+        epoch: Epoch,
+        reader: Outbox<RealDisk>,
+        acked: Acked,
+        durable: u64,
+    ) -> Self {
+        Self {
+            sender,
+            epoch,
+            reader: Some(reader),
+            acked,
+            noted: acked,
+            durable,
+            why: "history",
+            flow: Flow::default(),
+            generation: 0,
+        }
+    }
+
+    /// A link process begins: nothing is under way.
+    pub(super) fn begin(&mut self) {
+        self.generation += 1;
+        self.flow = Flow { read_through: self.acked.through, ..Flow::default() };
+    }
+
+    pub(super) fn acked(&self) -> Acked {
+        self.acked
+    }
+
+    pub(super) fn unsent(&self) -> u64 {
+        self.durable.saturating_sub(self.acked.through)
+    }
+
+    pub(super) fn conflict(&self) -> Option<&str> {
+        self.flow.conflict.as_deref()
+    }
+
+    /// Numbers up to here are durable.
+    pub(in super::super) fn durable(&mut self, through: u64) {
+        self.durable = self.durable.max(through);
+    }
+
+    /// What the journal is to remember, if it changed.
+    pub(super) fn take_note(&mut self) -> Option<Entry> {
+        (self.noted != self.acked).then(|| {
+            self.noted = self.acked;
+            Entry::Acked(self.acked)
+        })
+    }
+
+    /// The stream's last sequence. Below the one that is remembered: it is another stream, or an older state of it, and
+    /// all that the journal still holds is owed again.
+    pub(super) fn stream(&mut self, last_sequence: u64) {
+        if last_sequence < self.acked.stream_sequence {
+            log::warn!(
+                "the stream of results ends at {last_sequence}, before our {}: it was made anew or restored; what the journal holds is sent again",
+                self.acked.stream_sequence
+            );
+            self.why = "hub";
+            self.acked = Acked::default();
+            self.flow.read_through = 0;
+        }
+    }
+
+    /// A message of ours that the stream holds.
+    pub(super) fn stored(&mut self, stream_sequence: u64, payload: &[u8]) {
+        let Some(id) = FactId::of(payload).filter(|id| id.epoch == self.epoch) else { return };
+        if id.seq > self.durable {
+            self.contradict(id.seq, stream_sequence);
+        }
+        if id.seq > self.acked.through && self.flow.stored.len() < STORED {
+            self.flow.stored.insert(id.seq, (id, stream_sequence));
+        }
+    }
+
+    pub(super) fn resumed(&mut self) {
+        self.flow.ready = true;
+    }
+
+    fn contradict(&mut self, seq: u64, stream_sequence: u64) {
+        let why = format!(
+            "message {stream_sequence} of the stream is another fact {seq} of {} in epoch {}: another device has this name and journal (a cloned card?), or this journal is a restored copy; results are held back",
+            self.sender.agent, self.epoch
+        );
+        log::error!("{why}");
+        self.flow.conflict = Some(why);
+    }
+
+    pub(super) fn acknowledged(&mut self, seq: u64, stream_sequence: u64) {
+        if let Some(sent) = self.flow.window.get_mut(&seq) {
+            sent.at = Some(stream_sequence);
+            sent.payload = Vec::new();
+        }
+        self.advance();
+    }
+
+    /// The stream has something under our id: it counts if it is this fact.
+    pub(super) fn duplicate(&mut self, seq: u64, stream_sequence: u64, payload: &[u8]) {
+        let Some(sent) = self.flow.window.get(&seq).filter(|sent| sent.at.is_none()) else { return };
+        let ours = FactId::of(&sent.payload);
+        if ours.is_some() && ours == FactId::of(payload) {
+            self.acknowledged(seq, stream_sequence);
+        } else {
+            self.contradict(seq, stream_sequence);
+        }
+    }
+
+    /// The server will not take it as it is: without its output, or not at all.
+    pub(super) fn refused(&mut self, seq: u64, reason: &str) -> Outgoing {
+        let mut out = Outgoing::default();
+        let Some(sent) = self.flow.window.get_mut(&seq).filter(|sent| sent.at.is_none()) else { return out };
+        if let Some(lean) = without_output(&sent.payload) {
+            log::warn!("fact {seq} goes to the centre without its output: {reason}");
+            sent.payload.clone_from(&lean);
+            out.frames.extend(frame(&self.sender, seq, lean));
+            return out;
+        }
+        let why = format!("refused by the server: {reason}");
+        out.events.push(EventKind::Dropped { from: seq, to: seq, count: 1, why });
+        let at = self.acked.stream_sequence;
+        self.acknowledged(seq, at);
+        out
+    }
+
+    /// Moves `through` over what is acknowledged or told.
+    fn advance(&mut self) {
+        while let Some(first) = self.flow.window.first_entry() {
+            self.acked.through = self.acked.through.max(first.key().saturating_sub(1));
+            let Some(at) = first.get().at else { return };
+            self.acked.through = *first.key();
+            self.acked.stream_sequence = self.acked.stream_sequence.max(at);
+            first.remove();
+        }
+        self.acked.through = self.acked.through.max(self.flow.read_through);
+    }
+
+    /// What to read now, if anything.
+    pub(super) fn next(&mut self) -> Option<Ask> {
+        let Flow { ready, window, read_through, survey, conflict, .. } = &self.flow;
+        let open = window.values().filter(|sent| sent.at.is_none());
+        let (held, bytes) = (window.len(), open.map(|sent| sent.payload.len()).sum::<usize>());
+        // Half a window is worth a look at the disk.
+        let room = held <= IN_FLIGHT / 2 && bytes <= IN_FLIGHT_BYTES / 2;
+        if !ready || conflict.is_some() || *read_through >= self.durable || !room {
+            return None;
+        }
+        let what = if *survey {
+            What::Survey
+        } else {
+            What::Facts { count: IN_FLIGHT - held, bytes: IN_FLIGHT_BYTES - bytes }
+        };
+        let (after, through) = (*read_through, self.durable);
+        let reader = self.reader.take()?;
+        Some(Ask { generation: self.generation, reader, what, after, through })
+    }
+
+    /// What was read goes out, but for what the stream has.
+    pub(in super::super) fn read(&mut self, answer: Answer) -> Outgoing {
+        let Answer { generation, reader, found, through } = answer;
+        self.reader = Some(reader);
+        let mut out = Outgoing::default();
+        if generation != self.generation {
+            return out;
+        }
+        match found {
+            Ok(Found::Facts(facts)) => self.facts(facts, through, &mut out),
+            Ok(Found::Survey(missing)) => {
+                if let Some(Survey { from, to, count }) = missing {
+                    out.events.push(EventKind::Dropped { from, to, count, why: self.why.to_owned() });
+                }
+                self.acked.told = self.acked.told.max(through);
+                self.flow.survey = false;
+                self.why = "history";
+            }
+            // Asked again when there is something new, or the link says that it lives.
+            Err(error) => log::error!("read what is to be sent: {}", chain(&error)),
+        }
+        self.advance();
+        out
+    }
+
+    fn facts(&mut self, facts: Vec<(u64, Entry)>, through: u64, out: &mut Outgoing) {
+        let known = |results: &Self, next: u64| {
+            next <= results.flow.read_through.max(results.acked.told).saturating_add(1)
+        };
+        let none = facts.is_empty();
+        for (seq, entry) in facts {
+            if !known(self, seq) {
+                self.flow.survey = true;
+                return;
+            }
+            self.flow.read_through = seq;
+            let payload = self.payload(seq, entry);
+            let at = match self.flow.stored.remove(&seq) {
+                Some((id, at)) if FactId::of(&payload) == Some(id) => Some(at),
+                Some((_, at)) => return self.contradict(seq, at),
+                None => None,
+            };
+            if at.is_none() {
+                out.frames.extend(frame(&self.sender, seq, payload.clone()));
+            }
+            self.flow.window.insert(seq, Sent { payload, at });
+        }
+        if none {
+            // Nothing up to there: all of it is missing.
+            if known(self, through.saturating_add(1)) {
+                self.flow.read_through = through;
+            } else {
+                self.flow.survey = true;
+            }
+        }
+    }
+
+    fn payload(&self, seq: u64, entry: Entry) -> Vec<u8> {
+        let agent = self.sender.agent.clone();
+        // Plain data: it always prints.
+        match entry {
+            Entry::Record(mut record) => {
+                match self.sender.send_output {
+                    SendOutput::All => {}
+                    SendOutput::Failures if record.outcome != Outcome::Succeeded => {}
+                    SendOutput::Failures | SendOutput::None => record.output = None,
+                }
+                serde_json::to_vec(&RecordJson::new(seq, self.epoch, agent, *record)).unwrap_or_default()
+            }
+            Entry::Event(event) => {
+                serde_json::to_vec(&EventJson::new(seq, self.epoch, agent, event)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A fact for the link, under the subject that its own text names.
+fn frame(sender: &FactSender, seq: u64, payload: Vec<u8>) -> Option<ToLink> {
+    let fact: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+    let name = |field: &str| fact.get(field).and_then(serde_json::Value::as_str);
+    // An event may name a job, too.
+    let (kind, last) = match name("event") {
+        Some(event) => ("event", event),
+        None => ("run", name("job")?),
+    };
+    let subject = format!("{}.{kind}.{}.{last}", sender.prefix, sender.agent);
+    Some(ToLink::Fact { seq, subject, payload })
+}

@@ -1,0 +1,87 @@
+//! What the bucket's stream republishes: that a key has changed. A hint is never believed: anybody who may publish on its
+//! subject can forge one. It says where to look.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use super::frame::Phase;
+use super::main::Link;
+use super::patience::{chance, now};
+use crate::nats::Subscription;
+
+/// Hints of one kind that wait; more are dropped, and the check finds what they meant.
+const WAITING: usize = 256;
+/// Hints within this time are followed together.
+const TOGETHER: Duration = Duration::from_millis(250);
+/// The devices of a group do not all read at one moment.
+const SPREAD: Duration = Duration::from_secs(2);
+/// More keys than this are read by reading all.
+const KEYS: usize = 16;
+
+/// The subscriptions: to the device's own keys, and to those of its groups.
+pub(super) struct Hints {
+    prefix: String,
+    all: Vec<Subscription>,
+}
+
+/// Where to look.
+pub(super) enum Look {
+    /// Nowhere.
+    Nothing,
+    /// At these keys.
+    Keys(BTreeSet<String>),
+    /// At all of them.
+    All,
+}
+
+impl Hints {
+    pub(super) fn subscribe(link: &Link) -> Self {
+        let prefix = format!("{}.job.", link.hello.prefix);
+        let groups = link.hello.groups.iter().map(|group| format!("{prefix}group.{group}.>"));
+        let own = std::iter::once(format!("{prefix}agent.{}.>", link.hello.agent));
+        let subscribe = |subject: String| match link.stream.connection().subscribe(&subject, WAITING) {
+            Ok(subscription) => subscription,
+            Err(error) => link.out.fault(Phase::Connect, format!("subscribe to {subject}: {error}"), false),
+        };
+        Self { all: own.chain(groups).map(subscribe).collect(), prefix }
+    }
+
+    /// Waits for a hint, at most so long, and for those that come with it.
+    pub(super) fn gather(&self, link: &Link, most: Duration) -> Look {
+        let Some(first) = self.next(link, most) else { return Look::Nothing };
+        let mut end = now() + TOGETHER;
+        let (mut spread, mut keys, mut count) = (false, BTreeSet::new(), 0);
+        let mut next = Some(first);
+        while let Some(key) = next {
+            if key.starts_with("group.") && !core::mem::replace(&mut spread, true) {
+                end += chance(SPREAD);
+            }
+            count += 1;
+            if keys.len() <= KEYS && is_key(&key) {
+                keys.insert(key);
+            }
+            // A flood does not keep us from looking.
+            let left = end.saturating_sub(now());
+            next = if left.is_zero() || count > WAITING { None } else { self.next(link, left) };
+        }
+        if keys.len() > KEYS { Look::All } else { Look::Keys(keys) }
+    }
+
+    /// The key that the next hint names.
+    fn next(&self, link: &Link, most: Duration) -> Option<String> {
+        let next = Subscription::next_of(&self.all, most);
+        if let Err(error) = &next {
+            link.out.fault(Phase::Connect, error.to_string(), error.is_final());
+        }
+        let hint = next.ok()??;
+        // A subscription to all below the prefix gives nothing else; what is odd is no key, and dropped as such.
+        Some(hint.subject.strip_prefix(&self.prefix).unwrap_or_default().to_owned())
+    }
+}
+
+/// Whether it can be a key: nothing in it that would make a filter match others.
+fn is_key(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= 256
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=/".contains(&b))
+}

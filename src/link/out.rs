@@ -1,0 +1,37 @@
+//! The link's way to the agent, and its way out.
+
+use std::os::unix::net::UnixStream;
+use std::process;
+use std::sync::{Mutex, PoisonError};
+
+use super::frame::{self, FromLink, Phase};
+
+/// The agent's end takes a frame within this time or is gone.
+const PATIENCE: core::time::Duration = core::time::Duration::from_secs(30);
+
+/// Says things to the agent; shared by all threads.
+pub(super) struct Out {
+    stream: Mutex<UnixStream>,
+}
+
+impl Out {
+    pub(super) fn new(stream: UnixStream) -> std::io::Result<Self> {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: Mutex::new(stream) })
+    }
+
+    /// Says it. Without an agent there is no link.
+    pub(super) fn say(&self, frame: &FromLink) {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = frame::write(&mut *stream, frame) {
+            log::debug!("tell the agent: {error}");
+            process::exit(0);
+        }
+    }
+
+    /// Says why, and ends the process as it stands: no connection is closed, no thread is waited for.
+    pub(super) fn fault(&self, phase: Phase, reason: impl Into<String>, lasting: bool) -> ! {
+        self.say(&FromLink::Fault { phase, reason: reason.into(), lasting });
+        process::exit(1);
+    }
+}

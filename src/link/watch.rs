@@ -1,0 +1,139 @@
+//! One request a minute, which tells whether the hub is there and whether its bucket of definitions is another than the
+//! one that was read; in between, hints.
+
+use core::time::Duration;
+use std::sync::mpsc::SyncSender;
+
+use super::bucket;
+use super::frame::Phase;
+use super::hints::{Hints, Look};
+use super::main::Link;
+use super::patience::{ANSWER, Again, chance, now, say_alive};
+use super::results::Input;
+use crate::nats::StreamInfo;
+
+/// Between two requests.
+const MINUTE: Duration = Duration::from_secs(60);
+/// The bucket is read again after this, and up to a fifth more, where it has changed at all: hints may be lost.
+const CHECK: Duration = Duration::from_secs(540);
+
+struct Watch<'a> {
+    link: &'a Link,
+    hints: Option<Hints>,
+    /// The bucket as it was when it was last read whole.
+    read: Option<StreamInfo>,
+    check_at: Duration,
+    again: Again,
+    /// That there is no bucket was said.
+    missing: bool,
+    /// How often the hub had come back when it was last looked at.
+    returns: u64,
+}
+
+/// Watches until the process ends.
+pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input>>) {
+    let mut watch = Watch {
+        link,
+        // Before the first reading: what changes meanwhile is hinted at.
+        hints: definitions.then(|| Hints::subscribe(link)),
+        read: None,
+        check_at: Duration::ZERO,
+        again: Again::default(),
+        missing: false,
+        returns: 0,
+    };
+    loop {
+        let info = link.stream.stream_info(&bucket::stream(link), ANSWER);
+        link.pulse.note(&info, Phase::Connect, &link.out);
+        say_alive(&link.pulse, &link.out);
+        // Another thread may have noticed it first.
+        let returns = link.pulse.returns();
+        let back = core::mem::replace(&mut watch.returns, returns) != returns;
+        if back && let Some(kick) = kick {
+            // A full queue is busy anyway.
+            kick.try_send(Input::Kick).unwrap_or_default();
+        }
+        let settled = match info {
+            Ok(info) => watch.look(info, back),
+            Err(error) if error.is_not_found() => {
+                if !watch.missing {
+                    log::warn!("{error}: the hub has no bucket of definitions; `leafcron hub init` makes it");
+                }
+                watch.missing = true;
+                watch.read = None;
+                false
+            }
+            Err(_) => false,
+        };
+        let wait = if settled {
+            watch.again = Again::default();
+            MINUTE
+        } else {
+            watch.again.next().min(MINUTE)
+        };
+        watch.listen(wait);
+    }
+}
+
+impl Watch<'_> {
+    /// Reads the bucket if it has to be; whether it was read as it should.
+    fn look(&mut self, info: StreamInfo, back: bool) -> bool {
+        if core::mem::take(&mut self.missing) {
+            self.link.pulse.nudge();
+        }
+        if self.hints.is_none() {
+            return true;
+        }
+        let other = self
+            .read
+            .as_ref()
+            .is_none_or(|read| read.created != info.created || info.last_seq < read.last_seq);
+        // A bucket that republishes nothing gives no hints: it is looked at each minute.
+        let hinted = info.config.get("republish").is_some_and(serde_json::Value::is_object);
+        let due = !hinted || now() >= self.check_at;
+        if self.read.as_ref() == Some(&info) || !(other || back || due) {
+            return true;
+        }
+        self.read_all(info)
+    }
+
+    fn read_all(&mut self, info: StreamInfo) -> bool {
+        let done = bucket::snapshot(self.link, &info);
+        self.link.pulse.note(&done, Phase::Definitions, &self.link.out);
+        self.read = match done {
+            Ok(()) => {
+                self.check_at = now() + CHECK + chance(CHECK / 5);
+                Some(info)
+            }
+            Err(error) => {
+                log::warn!("the definitions could not be read: {error}");
+                None
+            }
+        };
+        self.read.is_some()
+    }
+
+    /// Follows hints for so long.
+    fn listen(&mut self, wait: Duration) {
+        let until = now() + wait;
+        let Some(hints) = &self.hints else { return std::thread::sleep(wait) };
+        while let Some(left) = until.checked_sub(now()).filter(|left| !left.is_zero()) {
+            let done = match hints.gather(self.link, left) {
+                Look::Nothing => continue,
+                Look::Keys(keys) => bucket::keys(self.link, &keys),
+                // Too many: all of it.
+                Look::All => Ok(false),
+            };
+            self.link.pulse.note(&done, Phase::Definitions, &self.link.out);
+            match done {
+                Ok(true) => {}
+                Ok(false) | Err(_) => {
+                    // The next round reads all; it comes at once.
+                    self.read = None;
+                    self.check_at = Duration::ZERO;
+                    return;
+                }
+            }
+        }
+    }
+}
