@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use leafcron::job::{CommandId, JobName};
 
+use crate::hub::Hub;
+
 /// Ask the leafcron agent of this device.
 #[derive(Debug, Parser)]
 #[command(
@@ -83,6 +85,11 @@ pub(crate) enum Verb {
         /// The job
         job: JobName,
     },
+    /// Remove an orphan: a definition that the centre's bucket lost without withdrawing it
+    Remove {
+        /// The job
+        job: JobName,
+    },
     /// The agent: its clock, what runs, what waits and why, what is refused
     Status,
     /// When a schedule line or a job fires, in words and in instants
@@ -95,6 +102,8 @@ pub(crate) enum Verb {
     },
     /// Have the agent read its jobs directory again
     Reload,
+    /// Ask the fleet, over NATS: for its operator
+    Hub(Box<Hub>),
 }
 
 #[derive(Debug, Args)]

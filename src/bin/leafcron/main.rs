@@ -9,6 +9,7 @@ mod check;
 mod explain;
 mod here;
 mod history;
+mod hub;
 mod list;
 mod place;
 #[cfg(test)]
@@ -71,6 +72,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
         Verb::Stop { job } => act::done(&mut client()?, &Request::Stop { job: job.clone(), id: None }, json),
         Verb::Pause { job } => act::done(&mut client()?, &Request::Pause { job: job.clone() }, json),
         Verb::Resume { job } => act::done(&mut client()?, &Request::Resume { job: job.clone() }, json),
+        Verb::Remove { job } => act::done(&mut client()?, &Request::Remove { job: job.clone() }, json),
         Verb::Status => match ask::ask(&mut client()?, &Request::Status {})? {
             Reply::Status(status) if json => Answer::json(&status),
             Reply::Status(status) => Ok(Answer::text(status::render(&status, here))),
@@ -81,6 +83,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             other => Err(ask::unexpected(&other)),
         },
         Verb::Explain(asked) => explain::explain(&subject(cli, asked)?, asked, here, json),
+        Verb::Hub(hub) => hub::hub(hub, here, json),
         Verb::Check { paths } => check::check(place::config(&cli.agent)?, paths, json),
     }
 }

@@ -1,0 +1,126 @@
+//! Commands from the centre: once, in time, and only for what is the centre's.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::device::wait_for;
+use super::rig::Fleet;
+
+/// A stock request over the hub, and its first answer.
+fn ask(fleet: &Fleet, command: &Value) -> Value {
+    let connection = nats::Options::new().max_reconnects(1).connect(fleet.hub.url()).unwrap();
+    let text = serde_json::to_vec(command).unwrap();
+    let answer = connection.request_timeout("leafcron.cmd.pi", text, Duration::from_secs(10)).unwrap();
+    serde_json::from_slice(&answer.data).unwrap()
+}
+
+fn soon() -> String {
+    let now = leafcron::agent::wall_clock();
+    now.plus(Duration::from_secs(30)).to_string()
+}
+
+fn counted(fleet: &Fleet) -> usize {
+    fleet.device.lines("ran").len()
+}
+
+#[test]
+fn a_command_runs_once_however_often_it_is_delivered() {
+    let fleet = Fleet::new("", "");
+    let job =
+        format!(r#"{{"schedule":"@yearly","command":"echo ran >> {}"}}"#, fleet.device.path("ran").display());
+    let sequence = fleet.put("agent.pi.job", job);
+    fleet.wait_for_verdict("job", |verdict| verdict.sequence == Some(sequence));
+    let command = json!({"verb": "run", "job": "job", "id": "first", "not_after": soon()});
+    for _ in 0..3 {
+        assert_eq!(ask(&fleet, &command)["accepted"]["id"], "first");
+    }
+    fleet.device.wait_for_finals("job", 1);
+    // Over a restart of the link, too: ids are the agent's.
+    fleet.kill_link();
+    fleet.wait_until_up();
+    assert_eq!(ask(&fleet, &command)["accepted"]["id"], "first");
+    let other = json!({"verb": "run", "job": "job", "id": "second", "not_after": soon()});
+    ask(&fleet, &other);
+    fleet.device.wait_for_finals("job", 2);
+    assert_eq!(counted(&fleet), 2);
+    let record = fleet.settled().into_iter().find(|fact| fact["id"] == "first").unwrap();
+    assert_eq!(record["trigger"], "manual");
+}
+
+#[test]
+fn what_has_no_id_no_end_a_past_end_or_a_far_one_is_refused_with_its_reason() {
+    let fleet = Fleet::new("", "");
+    let sequence = fleet.put("agent.pi.job", r#"{"schedule":"@yearly","command":"true"}"#);
+    fleet.wait_for_verdict("job", |verdict| verdict.sequence == Some(sequence));
+    let run = |more: Value| {
+        let mut command = json!({"verb": "run", "job": "job"});
+        command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ask(&fleet, &command)["refused"].clone()
+    };
+    assert_eq!(run(json!({"not_after": soon()}))["kind"], "bad_request");
+    assert_eq!(run(json!({"id": "a"}))["kind"], "expired");
+    assert_eq!(run(json!({"id": "a", "not_after": "2020-01-01T00:00:00Z"}))["kind"], "expired");
+    assert_eq!(run(json!({"id": "a", "not_after": "2999-01-01T00:00:00Z"}))["kind"], "expired");
+    assert_eq!(ask(&fleet, &json!({"verb": "reload"}))["refused"]["kind"], "forbidden");
+    assert_eq!(ask(&fleet, &json!({"verb": "shell", "command": "sh"}))["refused"]["kind"], "bad_request");
+    assert_eq!(ask(&fleet, &json!(7))["refused"]["kind"], "bad_request");
+    assert_eq!(fleet.device.records("job").len(), 0);
+    assert_eq!(ask(&fleet, &json!({"verb": "status"}))["status"]["agent"], "pi");
+}
+
+#[test]
+fn the_devices_own_jobs_are_not_the_centres_to_command_unless_the_device_says_so() {
+    let own = "[job.own]\nschedule = \"@yearly\"\ncommand = \"true\"\n";
+    let run = json!({"verb": "run", "job": "own", "id": "x", "not_after": soon()});
+    let fleet = Fleet::new("", own);
+    assert_eq!(ask(&fleet, &run)["refused"]["kind"], "forbidden");
+    drop(fleet);
+    let mut fleet = Fleet::waiting("", own);
+    let path = fleet.device.path("leafcrond.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}commands = \"any\"\n")).unwrap();
+    assert!(fleet.hub(&["init"]).status.success());
+    fleet.device.start();
+    fleet.wait_until_up();
+    assert_eq!(ask(&fleet, &run)["accepted"]["id"], "x");
+}
+
+#[test]
+fn the_centre_stops_a_run_and_the_record_says_who_did() {
+    let fleet = Fleet::new("", "");
+    let sequence = fleet.put("agent.pi.long", r#"{"schedule":"@yearly","command":"sleep 600"}"#);
+    fleet.wait_for_verdict("long", |verdict| verdict.sequence == Some(sequence));
+    ask(&fleet, &json!({"verb": "run", "job": "long", "id": "go", "not_after": soon()}));
+    wait_for("it runs", || {
+        (fleet.device.json(&["status"])["running"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let stop = json!({"verb": "stop", "job": "long", "id": "halt", "not_after": soon()});
+    assert!(ask(&fleet, &stop)["done"]["message"].as_str().unwrap().contains("stopping"));
+    let records = fleet.device.wait_for_finals("long", 1);
+    assert_eq!(records[0].stopped_by.as_deref(), Some("centre"));
+    // Delivered again, it stops nothing that was started since.
+    ask(&fleet, &json!({"verb": "run", "job": "long", "id": "again", "not_after": soon()}));
+    assert!(ask(&fleet, &stop)["done"]["message"].as_str().unwrap().contains("before"));
+    assert_eq!(fleet.device.json(&["status"])["running"].as_array().unwrap().len(), 1);
+    assert!(fleet.device.leafcron(&["stop", "long"]).status.success());
+    fleet.device.wait_for_finals("long", 2);
+}
+
+#[test]
+fn an_unsynchronised_clock_answers_status_alone() {
+    let mut fleet = Fleet::waiting("", "");
+    let path = fleet.device.path("leafcrond.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("trust_clock = true", "trust_clock = false")).unwrap();
+    assert!(fleet.hub(&["init"]).status.success());
+    fleet.device.start();
+    fleet.wait_until_up();
+    if fleet.device.json(&["status"])["clock"] == "synced" {
+        eprintln!("not checked: this machine's clock is synchronised");
+        return;
+    }
+    let run = json!({"verb": "run", "job": "job", "id": "x", "not_after": soon()});
+    assert_eq!(ask(&fleet, &run)["refused"]["kind"], "conflict");
+    assert_eq!(ask(&fleet, &json!({"verb": "status"}))["status"]["clock"], "unsynced");
+}

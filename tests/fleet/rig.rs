@@ -1,0 +1,189 @@
+//! Hub, line, leaf and a device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use leafcron::job::{Heartbeat, Verdict};
+use leafcron::nats::{Auth, Connection, From, JetStream, Read, Settings};
+use nats::kv;
+use serde_json::Value;
+
+use super::device::{Rig, text_of, wait_for};
+use super::servers::{Hub, Leaf};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Fleet {
+    // The device goes first, then the servers that it speaks to.
+    pub(super) device: Rig,
+    pub(super) leaf: Leaf,
+    pub(super) hub: Hub,
+}
+
+impl Fleet {
+    /// A device whose agent runs, behind a leaf node of a hub that `leafcron hub init` made ready.
+    pub(super) fn new(config: &str, jobs: &str) -> Self {
+        let mut fleet = Self::waiting(config, jobs);
+        let made = fleet.hub(&["init"]);
+        assert!(made.status.success(), "{}", text_of(&made.stderr));
+        fleet.device.start();
+        fleet.wait_until_up();
+        fleet
+    }
+
+    /// The same, but nothing is made at the hub and the agent is not started.
+    pub(super) fn waiting(config: &str, jobs: &str) -> Self {
+        let hub = Hub::start();
+        let leaf = Leaf::start(hub.leaf_address());
+        let config = format!(
+            "groups = [\"lab\"]\n{config}\n[nats]\nservers = [{:?}]\nusers = [\"{}\"]\nheartbeat = \"10s\"\n",
+            leaf.url(),
+            own_user()
+        );
+        // An agent that is not root runs the centre's jobs as itself, and may not name anyone.
+        let config = if super::device::is_root() { config } else { config.replace("users = ", "# users = ") };
+        Self { device: Rig::with_config(&config, jobs), leaf, hub }
+    }
+
+    pub(super) fn wait_until_up(&self) {
+        wait_for("the link is up", || (self.link()["state"] == "up").then_some(()));
+    }
+
+    pub(super) fn link(&self) -> Value {
+        self.device.json(&["status"])["link"].clone()
+    }
+
+    /// The link process: the agent's child that is one.
+    pub(super) fn link_pid(&self) -> Option<u32> {
+        let agent = self.device.pid().to_string();
+        fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            (parent == agent && command.split(|byte| *byte == 0).any(|word| word == b"link")).then_some(pid)
+        })
+    }
+
+    pub(super) fn kill_link(&self) {
+        let pid = wait_for("there is a link process", || self.link_pid());
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+        wait_for("it is gone", || (self.link_pid() != Some(pid)).then_some(()));
+    }
+
+    /// `leafcron hub … --server` the hub.
+    pub(super) fn hub(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_leafcron"));
+        command.arg("hub").args(arguments).args(["--server", &self.hub.url()]);
+        command.env_remove("NATS_URL").env_remove("NATS_CONTEXT").stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The bucket of definitions, by the stock client.
+    pub(super) fn bucket(&self) -> kv::Store {
+        stock(&self.hub).key_value("leafcron-jobs").unwrap()
+    }
+
+    /// Puts a definition as stock tools do; its sequence.
+    pub(super) fn put(&self, key: &str, value: impl AsRef<[u8]>) -> u64 {
+        self.bucket().put(key, value).unwrap()
+    }
+
+    /// What the device says of a job, read at the hub.
+    pub(super) fn verdict(&self, job: &str) -> Option<Verdict> {
+        let state = stock(&self.hub).key_value("leafcron-state").ok()?;
+        let value = state.get(&format!("pi.{job}")).ok()??;
+        serde_json::from_slice(&value).ok()
+    }
+
+    pub(super) fn wait_for_verdict(&self, job: &str, is: impl Fn(&Verdict) -> bool) -> Verdict {
+        let mut last = None;
+        let found = (0..2_000).find_map(|_| {
+            last = self.verdict(job);
+            let found = last.clone().filter(|verdict| is(verdict));
+            if found.is_none() {
+                std::thread::sleep(Duration::from_millis(15));
+            }
+            found
+        });
+        found.unwrap_or_else(|| {
+            panic!("the verdict on {job} stays {last:#?}; the agent: {}", self.device.log())
+        })
+    }
+
+    pub(super) fn heartbeat(&self) -> Option<Heartbeat> {
+        let state = stock(&self.hub).key_value("leafcron-state").ok()?;
+        serde_json::from_slice(&state.get("pi").ok()??).ok()
+    }
+
+    /// All messages of the stream of results, in its order.
+    pub(super) fn stream(&self) -> Vec<Value> {
+        let settings = Settings {
+            servers: vec![self.hub.url()],
+            auth: Auth::None,
+            ca: None,
+            client: None,
+            name: "test".to_owned(),
+        };
+        let connection = Connection::connect(&settings, PATIENCE, |_| {}).unwrap();
+        let stream = JetStream::new(connection, "hub");
+        let mut found = Vec::new();
+        let read = Read { stream: "leafcron-runs", consumer: "test", filter: "leafcron.>", from: From::All };
+        stream
+            .read(&read, PATIENCE, &mut |stored| {
+                found.push(serde_json::from_slice(&stored.payload).unwrap());
+                Ok(())
+            })
+            .unwrap();
+        found
+    }
+
+    /// Waits until everything that is numbered is acknowledged, and holds the stream against promise 4: each number of
+    /// the epoch once, or inside a range that a record states.
+    pub(super) fn settled(&self) -> Vec<Value> {
+        // A record may be written between two looks: what counts is that the link has caught up.
+        wait_for(&format!("all is acknowledged: {}", self.device.log()), || {
+            let status = self.device.json(&["status"]);
+            (status["link"]["unsent"] == 0 && status["running"].as_array()?.is_empty()).then_some(())
+        });
+        let acked = self.link()["acked_through"].as_u64().unwrap();
+        let stream = self.stream();
+        let told: Vec<(u64, u64)> = stream
+            .iter()
+            .filter(|fact| fact["event"] == "dropped" || fact["event"] == "damaged")
+            .map(|fact| (fact["from"].as_u64().unwrap(), fact["to"].as_u64().unwrap()))
+            .collect();
+        let mut seen: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for fact in &stream {
+            let epoch = fact["epoch"].as_str().unwrap().to_owned();
+            let seq = fact["seq"].as_u64().unwrap();
+            assert!(seen.entry(epoch).or_default().insert(seq), "{seq} is twice in the stream: {fact}");
+        }
+        assert!(seen.len() <= 1, "more than one epoch: {:?}", seen.keys());
+        let seen = seen.into_values().next().unwrap_or_default();
+        for seq in 1..=acked {
+            let told = told.iter().any(|(from, to)| (*from..=*to).contains(&seq));
+            assert!(seen.contains(&seq) || told, "{seq} of {acked} is missing");
+        }
+        stream
+    }
+
+    /// The stream's final records of a job.
+    pub(super) fn finals(&self, job: &str) -> Vec<Value> {
+        self.stream().into_iter().filter(|fact| fact["job"] == job && fact["final"] == true).collect()
+    }
+}
+
+/// A stock client at the hub, of this moment: servers come and go in these tests.
+pub(super) fn stock(hub: &Hub) -> nats::jetstream::JetStream {
+    let connection = nats::Options::new().max_reconnects(1).connect(hub.url()).unwrap();
+    let options = nats::JetStreamOptions::new().domain("hub");
+    nats::jetstream::JetStream::new(connection, options)
+}
+
+fn own_user() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap();
+    user.map_or_else(String::new, |user| user.name)
+}
