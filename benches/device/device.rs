@@ -50,6 +50,13 @@ impl Device {
         Ok(device)
     }
 
+    /// Adds to the configuration.
+    pub(super) fn configure(&self, more: &str) -> Outcomes<()> {
+        let path = self.path("leafcrond.toml");
+        let text = fs::read_to_string(&path)?;
+        write_private(&path, &(text + more))
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

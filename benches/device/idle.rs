@@ -14,11 +14,16 @@ const SETTLE: Duration = Duration::from_secs(15);
 const SHORT: Duration = Duration::from_secs(20);
 const FULL: Duration = Duration::from_secs(120);
 
+/// How long something idle is watched.
+pub(super) fn watched(otherwise: Duration) -> Outcomes<Duration> {
+    match std::env::var("BENCH_IDLE") {
+        Ok(text) => Ok(leafcron::job::units::parse_duration(&text)?),
+        Err(_) => Ok(otherwise),
+    }
+}
+
 pub(super) fn measure(table: &mut Table) -> Outcomes<()> {
-    let idle = match std::env::var("BENCH_IDLE") {
-        Ok(text) => leafcron::job::units::parse_duration(&text)?,
-        Err(_) => SHORT,
-    };
+    let idle = watched(SHORT)?;
     let mut jobs = String::new();
     for number in 0..JOBS {
         writeln!(

@@ -10,7 +10,16 @@ mod crowd;
 mod device;
 mod idle;
 mod lateness;
+mod link;
 mod machine;
+#[path = "../../tests/servers/mod.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the servers of the tests: what fails there ends the measurement"
+)]
+mod servers;
 mod table;
 
 use std::error::Error;
@@ -52,6 +61,7 @@ fn measure() -> Outcomes<Table> {
         "3 MiB on armv7, TLS included",
     );
     idle::measure(&mut table)?;
+    link::measure(&mut table)?;
     lateness::measure(&mut table)?;
     crowd::measure(&mut table)?;
     Ok(table)

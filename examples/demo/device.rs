@@ -24,7 +24,8 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn new() -> Outcomes<Self> {
+    /// A device whose link goes to the leaf node there.
+    pub(super) fn new(leaf: &str) -> Outcomes<Self> {
         let dir = tempfile::Builder::new().prefix("leafcron-demo-").tempdir()?;
         // target/PROFILE/examples/demo lies below the programs.
         let here = std::env::current_exe()?;
@@ -37,10 +38,11 @@ impl Device {
         fs::set_permissions(device.path("jobs.d"), Permissions::from_mode(0o700))?;
         let config = format!(
             "agent = \"demo\"\nstate_dir = {:?}\nrun_dir = {:?}\njobs_dir = {:?}\ntrust_clock = true\n\
-             [defaults.env]\n{} = {:?}\n",
+             [nats]\nservers = [{leaf:?}]\n{}[defaults.env]\n{} = {:?}\n",
             device.path("state"),
             device.path("run"),
             device.path("jobs.d"),
+            users()?,
             marked::NAME,
             device.mark(),
         );
@@ -52,8 +54,11 @@ impl Device {
         self.dir.path()
     }
 
-    pub(super) fn write_jobs(&self, text: &str) -> Outcomes<()> {
-        write_private(&self.path("jobs.d/demo.toml"), text)
+    /// The jobs, as the operator at the hub has them.
+    pub(super) fn write_jobs(&self, text: &str) -> Outcomes<PathBuf> {
+        let path = self.path("fleet.toml");
+        write_private(&path, text)?;
+        Ok(path)
     }
 
     pub(super) fn start(&mut self) -> Outcomes<()> {
@@ -102,6 +107,23 @@ impl Device {
 
     pub(super) fn history(&self) -> Outcomes<Vec<RecordJson>> {
         self.ask(&["history", "-n", "1000"])
+    }
+
+    /// `leafcron hub …` at this hub.
+    pub(super) fn hub(&self, url: &str, words: &[&str]) -> Outcomes<std::process::Output> {
+        let mut command = Command::new(self.programs.join("leafcron"));
+        command.arg("hub").args(words).args(["--server", url]).stdin(Stdio::null());
+        let output = command.env_remove("NATS_CONTEXT").env_remove("NATS_URL").output()?;
+        match output.status.code() {
+            Some(0) => Ok(output),
+            _ => Err(format!("leafcron hub {words:?}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        }
+    }
+
+    /// The process that speaks with the centre for the agent.
+    pub(super) fn link_process(&self) -> Outcomes<u32> {
+        let agent = self.agent.as_ref().map(Child::id).ok_or("no agent runs")?;
+        marked::child(agent, "link")?.ok_or_else(|| "the agent has no link process".into())
     }
 
     /// The process that supervises the job's run.
@@ -164,6 +186,12 @@ impl Drop for Device {
             marked::kill(process.pid).unwrap_or_default();
         }
     }
+}
+
+/// Whom the centre's jobs may run as: root has to say so, everybody else is alone.
+fn users() -> Outcomes<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())?.filter(|user| user.uid.is_root());
+    Ok(user.map_or_else(String::new, |user| format!("users = [{:?}]\n", user.name)))
 }
 
 /// A jobs file counts only if nobody else can write it, whatever the umask here.

@@ -48,18 +48,36 @@ struct Row {
     job: &'static str,
     due: usize,
     ran: usize,
+    /// Final records in the hub's stream.
+    hub: usize,
     ended: BTreeMap<String, usize>,
     lost: Vec<String>,
     doubled: Vec<String>,
 }
 
 impl Ledger {
-    /// Holds a job's due instants, its own witness lines and its final records against each other.
-    pub(super) fn add(&mut self, job: &'static str, due: &Due, witnesses: &[i64], records: &[RecordJson]) {
-        let finals: Vec<&RecordJson> =
-            records.iter().filter(|it| it.job.as_str() == job && it.last).collect();
-        let mut row =
-            Row { job, due: 0, ran: 0, ended: BTreeMap::new(), lost: Vec::new(), doubled: Vec::new() };
+    /// Holds a job's due instants, its own witness lines, its final records and those in the hub's stream against each
+    /// other.
+    pub(super) fn add(
+        &mut self,
+        job: &'static str,
+        due: &Due,
+        witnesses: &[i64],
+        records: &[RecordJson],
+        hub: &[RecordJson],
+    ) {
+        let of_job = |it: &&RecordJson| it.job.as_str() == job && it.last;
+        let finals: Vec<&RecordJson> = records.iter().filter(of_job).collect();
+        let there: Vec<&RecordJson> = hub.iter().filter(of_job).collect();
+        let mut row = Row {
+            job,
+            due: 0,
+            ran: 0,
+            hub: there.len(),
+            ended: BTreeMap::new(),
+            lost: Vec::new(),
+            doubled: Vec::new(),
+        };
         for (&at, &certain) in due {
             let settled: Vec<_> = finals.iter().filter(|record| covers(record, at)).collect();
             let lines = witnesses.iter().filter(|line| **line == at).count();
@@ -92,6 +110,18 @@ impl Ledger {
         row.doubled.extend(stray.map(|at| format!("{}: ran without being due", clock(*at))));
         let stray = finals.iter().filter(|record| !due.keys().any(|at| covers(record, *at)));
         row.doubled.extend(stray.map(|it| format!("{}: a record without being due", clock(it.due.millis()))));
+        for record in &finals {
+            let at = clock(record.due.millis());
+            match there.iter().filter(|it| it == &record).count() {
+                0 => row.lost.push(format!("{at}: its record {} is not at the hub", record.seq)),
+                1 => {}
+                more => {
+                    row.doubled.push(format!("{at}: its record {} is {more} times at the hub", record.seq))
+                }
+            }
+        }
+        let stray = there.iter().filter(|it| !finals.contains(it));
+        row.doubled.extend(stray.map(|it| format!("record {} at the hub is not the device's", it.seq)));
         self.rows.push(row);
     }
 
@@ -131,8 +161,8 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<9}{:>4}{:>5}{:>9}{:>6}{:>9}  how it ended",
-            "job", "due", "ran", "skipped", "lost", "doubled"
+            "{:<9}{:>4}{:>5}{:>9}{:>8}{:>6}{:>9}  how it ended",
+            "job", "due", "ran", "skipped", "at hub", "lost", "doubled"
         )?;
         for row in &self.rows {
             let skipped: usize = row
@@ -142,9 +172,9 @@ impl fmt::Display for Ledger {
                 .map(|(_, count)| count)
                 .sum();
             let ended: Vec<_> = row.ended.iter().map(|(word, count)| format!("{count} {word}")).collect();
-            let (job, due, ran) = (row.job, row.due, row.ran);
+            let (job, due, ran, hub) = (row.job, row.due, row.ran, row.hub);
             let (lost, doubled, ended) = (row.lost.len(), row.doubled.len(), ended.join(", "));
-            writeln!(f, "{job:<9}{due:>4}{ran:>5}{skipped:>9}{lost:>6}{doubled:>9}  {ended}")?;
+            writeln!(f, "{job:<9}{due:>4}{ran:>5}{skipped:>9}{hub:>8}{lost:>6}{doubled:>9}  {ended}")?;
         }
         for row in &self.rows {
             for line in &row.lost {
@@ -175,7 +205,10 @@ mod tests {
 
     fn row(witnesses: &[i64], records: &[RecordJson]) -> Row {
         let mut ledger = Ledger::default();
-        ledger.add("backup", &WINDOW.of(Every { secs: 2, offset: 0 }), witnesses, records);
+        // The hub has each of them once.
+        let mut hub = records.to_vec();
+        hub.dedup();
+        ledger.add("backup", &WINDOW.of(Every { secs: 2, offset: 0 }), witnesses, records, &hub);
         ledger.rows.pop().expect("one row")
     }
 
@@ -206,6 +239,22 @@ mod tests {
         let mut records = ran(&all[..2]);
         records.push(record(6_000, Outcome::Skipped));
         assert_eq!(row(&all, &records).doubled.len(), 1);
+    }
+
+    #[test]
+    fn a_record_that_the_hub_lacks_or_has_twice_is_told() {
+        let due = WINDOW.of(Every { secs: 2, offset: 0 });
+        let (all, records) = ([2_000, 4_000, 6_000], ran(&[2_000, 4_000, 6_000]));
+        let account = |hub: &[RecordJson]| {
+            let mut ledger = Ledger::default();
+            ledger.add("backup", &due, &all, &records, hub);
+            let row = ledger.rows.pop().expect("one row");
+            (row.lost.len(), row.doubled.len())
+        };
+        assert_eq!(account(&records), (0, 0));
+        assert_eq!(account(&records[1..]), (1, 0));
+        assert_eq!(account(&[&records[..], &records[..1]].concat()), (0, 1));
+        assert_eq!(account(&[&records[..], &ran(&[8_000])[..]].concat()), (0, 1));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! `make demo`: leafcrond for half a minute in a directory of its own, on a real schedule, killed in the middle; then
-//! every due instant is accounted for, without asking leafcron what was due.
+//! `make demo`: a hub, a leaf node and a device for half a minute, in directories of their own, on a real schedule that was
+//! pushed from the hub. The line between leaf and hub is cut, the agent and its link process are killed; then every due
+//! instant is accounted for, on the device and at the hub, without asking leafcron what was due.
 //!
 //! ```text
 //!  seconds    0    2    4    6    8    10   12   14   16   18   20   22
+//!  line       ==============- - - - - - - - - - -=====================     leaf to hub
+//!  link       ========================          =========-============     kill -9
 //!  beat       |    x    x    x    x    x    -    -    x    x    x    x    every 2 s
 //!  slow            x===| timed out
 //!  patient              x....| its gate holds it, then it is skipped
@@ -16,6 +19,14 @@
 mod device;
 mod ledger;
 mod marked;
+#[path = "../../tests/servers/mod.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the servers of the tests: what fails there ends the demonstration"
+)]
+mod servers;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -26,18 +37,24 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use device::Device;
-use leafcron::job::{Outcome, RecordJson};
+use leafcron::job::{LinkState, LinkStatus, Outcome, RecordJson};
 use ledger::{Every, Expected, Ledger};
+use servers::{Hub, Leaf};
 
 type Outcomes<T> = Result<T, Box<dyn Error>>;
 
 /// When things happen, in seconds after the start of the schedule.
 const SLOW_AT: i64 = 2;
 const PATIENT_AT: i64 = 4;
+const CUT_AT_MS: i64 = 5_500;
 const LONG_AT: i64 = 10;
 const KILL_AT_MS: i64 = 11_500;
+const JOIN_AT_MS: i64 = 15_500;
 const BACK_AT_MS: i64 = 16_500;
+const KILL_LINK_AT_MS: i64 = 19_500;
 const END_AT_MS: i64 = 22_900;
+/// All that happened is at the hub so soon after the end.
+const DELIVERY: Duration = Duration::from_secs(40);
 /// No answer may take longer than this, nor the clock be read so close to a due instant.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at the history.
@@ -62,46 +79,75 @@ fn main() -> ExitCode {
 
 /// Whether nothing was lost, doubled or left behind.
 fn demonstrate(stop: Arc<AtomicBool>) -> Outcomes<bool> {
-    let device = Device::new()?;
-    // The schedule begins at an even second, with a second for the agent to come up.
-    let zero = (now_ms()? / 1_000 + 2) / 2 * 2;
+    let hub = Hub::start();
+    let leaf = Leaf::start(hub.leaf_address());
+    let device = Device::new(&leaf.url())?;
+    // The schedule begins at an even second, with some seconds for the agent to come up and its jobs to arrive.
+    let zero = (now_ms()? / 1_000 + 5) / 2 * 2;
     let jobs = jobs(zero, &device);
-    device.write_jobs(&jobs.text)?;
+    let file = device.write_jobs(&jobs.text)?;
     let mut show = Show { device, zero, stop, told: BTreeSet::new() };
 
-    println!("leafcrond runs in {}, with these jobs:\n", show.device.dir().display());
+    println!(
+        "A hub on {}, a leaf node on {}, and a device in {}.",
+        hub.url(),
+        leaf.url(),
+        show.device.dir().display()
+    );
+    println!(
+        "The device knows the leaf node only, and has no jobs of its own. These are pushed from the hub:\n"
+    );
     println!("{}", indented(&jobs.text));
-    let from = now_ms()?;
+    show.device.hub(&hub.url(), &["init"])?;
     show.device.start()?;
-    show.wait_for_answer()?;
-    show.say("leafcrond has read its jobs and waits for the first instant");
+    show.wait_for_link()?;
+    show.say("leafcrond is connected, through the leaf node");
+    let from = now_ms()?;
+    let file = file.display().to_string();
+    let pushed = show.device.hub(&hub.url(), &["push", &file, "--agent", "demo"])?;
+    let said = String::from_utf8_lossy(&pushed.stdout);
+    show.say(&format!("leafcron hub push --agent demo: {}", said.trim()));
     let certain_from = now_ms()?;
 
+    show.watch_until(CUT_AT_MS)?;
+    hub.line.cut();
+    show.say("the line between leaf node and hub is CUT. The device goes on");
     show.watch_until(KILL_AT_MS)?;
     let cut = show.device.runner_of("cut")?;
     show.device.kill()?;
     marked::kill(cut)?;
     show.say("kill -9: leafcrond is dead, and so is the runner of `cut`. `long` runs on, alone");
+    show.pass_until(JOIN_AT_MS)?;
+    hub.line.join();
+    show.say("the line is joined again");
     show.pass_until(BACK_AT_MS)?;
     show.device.start()?;
     show.wait_for_answer()?;
     show.say("leafcrond is back, and reads its journal");
+    show.watch_until(KILL_LINK_AT_MS)?;
+    show.wait_for_link()?;
+    marked::kill(show.device.link_process()?)?;
+    show.say("kill -9: the link process is dead. The agent starts another");
     show.watch_until(END_AT_MS)?;
     let status = show.settled()?;
     let until = status.now.millis();
+    show.wait_for_delivery()?;
     let records = show.device.history()?;
+    show.say("everything is acknowledged by the hub");
+    let at_hub = show.device.hub(&hub.url(), &["history", "--agent", "demo", "-n", "1000", "--json"])?;
+    let at_hub: Vec<RecordJson> = serde_json::from_slice(&at_hub.stdout)?;
     show.device.stop()?;
     show.say("leafcrond was told to stop, and did");
 
     let expected = Expected { from, certain_from, until };
     let mut ledger = Ledger::default();
     for (name, every) in jobs.schedules {
-        ledger.add(name, &expected.of(every), &show.device.witnesses(name)?, &records);
+        ledger.add(name, &expected.of(every), &show.device.witnesses(name)?, &records, &at_hub);
     }
     println!(
-        "\nWhat was due goes by the schedule and the clock, what ran by the line that each job wrote itself,"
+        "\nWhat was due goes by the schedule and the clock, what ran by the line that each job wrote itself;"
     );
-    println!("and both are held against leafcron's records:\n\n{ledger}");
+    println!("both are held against the device's records, and these against the hub's stream:\n\n{ledger}");
     let left = show.device.left_behind()?;
     for process in &left {
         println!("left behind: {process}");
@@ -236,6 +282,32 @@ impl Show {
             waited += LOOK / 10;
         }
         Ok(())
+    }
+
+    /// Until the link reaches the hub.
+    fn wait_for_link(&mut self) -> Outcomes<()> {
+        self.wait_for("reach the hub", PATIENCE, |link| link.state == LinkState::Up)
+    }
+
+    /// Until the hub has acknowledged all that is recorded.
+    fn wait_for_delivery(&mut self) -> Outcomes<()> {
+        self.wait_for("deliver all", DELIVERY, |link| link.unsent == 0)
+    }
+
+    fn wait_for(&mut self, what: &str, most: Duration, is: impl Fn(&LinkStatus) -> bool) -> Outcomes<()> {
+        self.wait_for_answer()?;
+        let mut waited = Duration::ZERO;
+        loop {
+            let link = self.device.status()?.link.ok_or("the device has no link")?;
+            if is(&link) {
+                return Ok(());
+            }
+            if waited > most || self.stop.load(Ordering::Relaxed) {
+                return Err(format!("the link does not {what}: {link:#?}\n{}", self.device.log()).into());
+            }
+            thread::sleep(LOOK / 4);
+            waited += LOOK / 4;
+        }
     }
 
     /// The first status in which nothing runs nor waits, well clear of any due instant.

@@ -41,6 +41,21 @@ pub(super) fn processes(mark: &str) -> Outcomes<Vec<Process>> {
     Ok(found)
 }
 
+/// The child of a process that was started with this word.
+pub(super) fn child(parent: u32, word: &str) -> Outcomes<Option<u32>> {
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if of == Some(parent) && command.split(|byte| *byte == 0).any(|part| part == word.as_bytes()) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
 pub(super) fn kill(pid: u32) -> Outcomes<()> {
     signal(pid, Signal::SIGKILL)
 }
