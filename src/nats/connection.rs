@@ -80,7 +80,7 @@ impl Connection {
         if let Err(error) = socket::watch() {
             log::warn!("a dead line is found late, since TCP cannot be told to watch it: {error}");
         }
-        let (server, plain) = about(&client, settings);
+        let (server, plain) = about(settings);
         Ok(Self { client, ended, server, plain })
     }
 
@@ -263,15 +263,10 @@ fn ending(
     })
 }
 
-/// Which server it is, and whether the way there can be read.
-fn about(client: &::nats::Connection, settings: &Settings) -> (String, bool) {
-    let hosts: Vec<&str> = settings.servers.iter().map(|server| host(server)).collect();
-    let local = hosts.iter().all(|host| is_local(host));
-    let server = match (settings.servers.as_slice(), client.client_id()) {
-        ([one], _) => one.clone(),
-        (many, _) => many.join(" or "),
-    };
-    (server, !settings.wants_tls() && !local)
+/// Which server it is (the client does not say which of several), and whether the way there can be read.
+fn about(settings: &Settings) -> (String, bool) {
+    let local = settings.servers.iter().all(|server| is_local(host(server)));
+    (settings.servers.join(" or "), !settings.wants_tls() && !local)
 }
 
 /// The host of `scheme://host:port`.

@@ -371,3 +371,167 @@ fn frame(sender: &FactSender, seq: u64, payload: Vec<u8>) -> Option<ToLink> {
     let subject = format!("{}.{kind}.{}.{last}", sender.prefix, sender.agent);
     Some(ToLink::Fact { seq, subject, payload })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Clock, DeviceEvent, Id128, WallTime};
+
+    const EPOCH: Epoch = Id128([7; 16]);
+
+    /// A pump of a journal that has facts up to `durable`, its link compared with the stream. The directory lives as long.
+    fn pump(acked: Acked, durable: u64) -> (Results, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let sender = FactSender {
+            agent: "pi".parse().unwrap(),
+            prefix: "lc".parse().unwrap(),
+            send_output: SendOutput::All,
+        };
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let mut results = Results::new(sender, EPOCH, Outbox::new(disk), acked, durable);
+        results.begin();
+        (results, dir)
+    }
+
+    fn fact(seq: u64) -> (u64, Entry) {
+        let by_ms = i64::try_from(seq).unwrap();
+        let kind = EventKind::ClockStep { by_ms };
+        (seq, Entry::Event(DeviceEvent { at: WallTime::from_secs(by_ms), clock: Clock::Synced, kind }))
+    }
+
+    /// The pump asks, and the journal holds these.
+    fn read(results: &mut Results, facts: impl IntoIterator<Item = u64>) -> Outgoing {
+        let Ask { generation, reader, what, through, .. } = results.next().expect("it wants to read");
+        assert!(matches!(what, What::Facts { .. }));
+        let found = Ok(Found::Facts(facts.into_iter().map(fact).collect()));
+        results.read(Answer { generation, reader, found, through })
+    }
+
+    fn sent(out: &Outgoing) -> Vec<(u64, Vec<u8>)> {
+        let of = |frame: &ToLink| match frame {
+            ToLink::Fact { seq, subject, payload } => {
+                assert_eq!(subject, "lc.event.pi.clock_step");
+                (*seq, payload.clone())
+            }
+            other => panic!("{other:?}"),
+        };
+        out.frames.iter().map(of).collect()
+    }
+
+    fn numbers(out: &Outgoing) -> Vec<u64> {
+        sent(out).into_iter().map(|(seq, _)| seq).collect()
+    }
+
+    #[test]
+    fn nothing_goes_before_the_stream_was_compared_and_acks_count_in_any_order() {
+        let (mut results, _dir) = pump(Acked::default(), 3);
+        assert!(results.next().is_none());
+        results.resumed();
+        assert_eq!(numbers(&read(&mut results, [1, 2, 3])), [1, 2, 3]);
+        assert!(results.next().is_none(), "there is no more");
+        results.acknowledged(2, 20);
+        assert_eq!((results.acked().through, results.take_note()), (0, None));
+        results.acknowledged(1, 30);
+        let acked = Acked { through: 2, stream_sequence: 30, told: 0 };
+        assert_eq!(results.take_note(), Some(Entry::Acked(acked)));
+        results.acknowledged(3, 31);
+        results.acknowledged(99, 5);
+        assert_eq!((results.acked().through, results.unsent()), (3, 0));
+        results.durable(4);
+        assert_eq!(numbers(&read(&mut results, [4])), [4]);
+        // A link that dies takes the window with it.
+        results.begin();
+        results.resumed();
+        assert_eq!(numbers(&read(&mut results, [4])), [4]);
+    }
+
+    #[test]
+    fn what_the_stream_has_is_not_sent_again_and_what_differs_stops_everything() {
+        let (mut first, _dir) = pump(Acked::default(), 2);
+        first.resumed();
+        let payloads = sent(&read(&mut first, [1, 2]));
+        let (mut results, _dir) = pump(Acked::default(), 2);
+        results.stored(50, &payloads[0].1);
+        results.stored(51, b"nonsense");
+        results.resumed();
+        assert_eq!(numbers(&read(&mut results, [1, 2])), [2]);
+        assert_eq!(results.acked(), Acked { through: 1, stream_sequence: 50, told: 0 });
+        results.duplicate(2, 52, &payloads[1].1);
+        assert_eq!(results.acked(), Acked { through: 2, stream_sequence: 52, told: 0 });
+
+        // Under the same number another fact.
+        let other = String::from_utf8(payloads[1].1.clone()).unwrap().replace("\"by_ms\":2", "\"by_ms\":9");
+        let other = other.replace("1970-01-01T00:00:02", "1970-01-01T00:00:09");
+        let (mut results, _dir) = pump(Acked::default(), 2);
+        results.stored(50, other.as_bytes());
+        results.resumed();
+        assert_eq!(numbers(&read(&mut results, [1, 2])), [1]);
+        assert!(results.conflict().is_some() && results.next().is_none());
+        let (mut results, _dir) = pump(Acked::default(), 2);
+        results.resumed();
+        read(&mut results, [1, 2]);
+        results.duplicate(2, 52, other.as_bytes());
+        assert!(results.conflict().is_some());
+        assert_eq!(results.acked().through, 0);
+        // Numbers that this journal never gave.
+        let (mut results, _dir) = pump(Acked::default(), 1);
+        results.stored(50, &payloads[1].1);
+        assert!(results.conflict().is_some());
+    }
+
+    #[test]
+    fn numbers_that_the_journal_lacks_are_told_once_before_they_are_passed() {
+        let (mut results, _dir) = pump(Acked::default(), 9);
+        results.resumed();
+        assert_eq!(
+            numbers(&read(&mut results, [5, 6, 9])),
+            Vec::<u64>::new(),
+            "1 to 4 are missing: a survey first"
+        );
+        let Ask { generation, reader, what, after, through } = results.next().unwrap();
+        assert!(matches!(what, What::Survey) && (after, through) == (0, 9));
+        let survey = Some(Survey { from: 1, to: 8, count: 6 });
+        let out = results.read(Answer { generation, reader, found: Ok(Found::Survey(survey)), through });
+        assert!(
+            matches!(&out.events[..], [EventKind::Dropped { from: 1, to: 8, count: 6, why }] if why == "history")
+        );
+        assert_eq!(numbers(&read(&mut results, [5, 6, 9])), [5, 6, 9]);
+        assert_eq!(results.acked().through, 4);
+        for seq in [5, 6] {
+            results.acknowledged(seq, seq);
+        }
+        assert_eq!(results.acked().through, 8, "7 and 8 are told");
+        results.acknowledged(9, 9);
+        assert_eq!(results.acked(), Acked { through: 9, stream_sequence: 9, told: 9 });
+        // Missing up to the very end.
+        results.durable(12);
+        assert_eq!(numbers(&read(&mut results, [])), Vec::<u64>::new());
+        assert!(matches!(results.next().unwrap().what, What::Survey));
+    }
+
+    #[test]
+    fn a_stream_that_ends_before_our_point_is_owed_everything_again() {
+        let (mut results, _dir) = pump(Acked { through: 8, stream_sequence: 100, told: 8 }, 9);
+        results.stream(99);
+        assert_eq!(results.acked(), Acked::default());
+        results.resumed();
+        read(&mut results, [4, 9]);
+        let Ask { generation, reader, through, .. } = results.next().unwrap();
+        let survey = Some(Survey { from: 1, to: 8, count: 7 });
+        let out = results.read(Answer { generation, reader, found: Ok(Found::Survey(survey)), through });
+        assert!(matches!(&out.events[..], [EventKind::Dropped { why, .. }] if why == "hub"));
+        let (mut same, _dir) = pump(Acked { through: 8, stream_sequence: 100, told: 8 }, 9);
+        same.stream(100);
+        assert_eq!(same.acked().through, 8);
+    }
+
+    #[test]
+    fn a_fact_that_no_server_takes_is_told_as_dropped() {
+        let (mut results, _dir) = pump(Acked::default(), 1);
+        results.resumed();
+        read(&mut results, [1]);
+        let out = results.refused(1, "too large");
+        assert!(matches!(&out.events[..], [EventKind::Dropped { from: 1, to: 1, count: 1, .. }]));
+        assert_eq!(results.acked().through, 1);
+    }
+}
