@@ -54,6 +54,11 @@ pub(super) fn snapshot(link: &Link, info: &StreamInfo) -> Result<(), NatsError> 
     for filter in std::iter::once(own).chain(groups) {
         read(link, &filter, &mut |key, stored| say(link, key, stored))?;
     }
+    // Made anew or restored meanwhile, it would be told under the id of the one before, and prove what it cannot.
+    let now = link.stream.stream_info(&stream(link), ANSWER)?;
+    if now.created != info.created || now.last_seq < info.last_seq {
+        return Err(NatsError::Given("the bucket was made anew while it was read".to_owned()));
+    }
     link.out.say(&FromLink::SnapshotEnd);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The link's way to the agent, and its way out.
 
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::{Mutex, PoisonError};
@@ -22,8 +23,13 @@ impl Out {
 
     /// Says it. Without an agent there is no link.
     pub(super) fn say(&self, frame: &FromLink) {
+        let bytes = match frame::encode(frame) {
+            Ok(bytes) => bytes,
+            // What is larger than any message of ours is not ours: somebody else wrote it under our names.
+            Err(error) => return log::error!("what came in is not told to the agent: {error}"),
+        };
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = frame::write(&mut *stream, frame) {
+        if let Err(error) = stream.write_all(&bytes) {
             log::debug!("tell the agent: {error}");
             process::exit(0);
         }

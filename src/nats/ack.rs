@@ -64,7 +64,13 @@ impl PubAck {
         let nonsense = |why: String| NatsError::nonsense("a publish", why);
         let ack: Wire = serde_json::from_slice(payload).map_err(|error| nonsense(error.to_string()))?;
         if let Some(error) = ack.error {
-            return Err(error.into());
+            // Another stream's refusal is not this one's.
+            let ours = ack.stream.is_empty() || ack.stream == expect.stream;
+            return Err(if ours {
+                error.into()
+            } else {
+                nonsense(format!("stream {:?} refuses it", ack.stream))
+            });
         }
         if ack.seq == 0 {
             return Err(nonsense("it has no sequence".to_owned()));

@@ -16,6 +16,8 @@ use super::socket;
 const SMALL: usize = 16 * 1024;
 /// How long a full buffer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Answers to one question that wait: a leaf's own stream may answer beside the hub's.
+pub(super) const ANSWERS: usize = 8;
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(2);
 /// The stack of the thread that connects: TLS and the parsing of certificates.
@@ -55,12 +57,19 @@ impl Connection {
         let ended = Arc::new(Mutex::new(None));
         let Prepared { options, files } = settings.prepare(Arc::clone(&connected))?;
         let end = ending(Arc::clone(&ended), Arc::clone(&connected), trouble);
-        let (lost, closed, said, leaves) = (Arc::clone(&end), Arc::clone(&end), Arc::clone(&end), end);
+        let (lost, closed, leaves) = (Arc::clone(&end), Arc::clone(&end), end);
+        // What the server says before it hangs up is why. Not every word of it is an end: a full queue, or a subject that
+        // is not permitted.
+        let word = Arc::new(Mutex::new(String::from("the server is gone")));
+        let last_word = Arc::clone(&word);
         let options = options
-            .disconnect_callback(move || lost("the server is gone"))
+            .disconnect_callback(move || lost(&last_word.lock().unwrap_or_else(PoisonError::into_inner)))
             .close_callback(move || closed("the client has closed it"))
             .lame_duck_callback(move || leaves("the server shuts down"))
-            .error_callback(move |error| said(&error.to_string()));
+            .error_callback(move |error| {
+                log::warn!("the nats client: {error}");
+                *word.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+            });
         let (answer, answers) = mpsc::sync_channel(1);
         let urls = settings.servers.join(",");
         thread::Builder::new()
@@ -161,7 +170,7 @@ impl Connection {
         within: Duration,
     ) -> Result<Message, NatsError> {
         let inbox = self.new_inbox();
-        let answers = self.subscribe(&inbox, 1)?;
+        let answers = self.subscribe(&inbox, ANSWERS)?;
         self.publish(subject, Some(&inbox), headers, payload)?;
         match answers.next(within)? {
             Some(answer) if answer.is_no_responders() => {

@@ -67,7 +67,8 @@ pub(super) struct Prepared {
 impl Settings {
     /// Whether every server has to speak TLS.
     pub(super) fn wants_tls(&self) -> bool {
-        self.servers.iter().all(|server| server.starts_with("tls://")) || self.client.is_some()
+        let tls = self.servers.iter().all(|server| server.starts_with("tls://"));
+        tls || self.ca.is_some() || self.client.is_some()
     }
 
     /// None of the client's defaults is left: after a disconnect it would retry sixty times and swallow what is published

@@ -160,7 +160,6 @@ impl Agent {
                 let spawned = Child::spawn(self.runtime.program());
                 spawned
                     .and_then(|child| {
-                        let hello = ToLink::Hello(Box::new(hello));
                         Process::begin(child, hello, now.boot, &self.executor, &self.inbox, link.generation)
                     })
                     .map_err(|error| format!("start the link process: {error}"))
@@ -181,7 +180,13 @@ impl Agent {
     fn link_over(&mut self, fault: Fault) {
         let now = self.now();
         let Some(link) = &mut self.link else { return };
-        let Fault { phase, reason, lasting } = fault;
+        let Fault { mut phase, reason, lasting } = fault;
+        // The hub was there, and then the connection was not: what was being read may be what ended it.
+        if let Some(process) = link.process.as_ref().filter(|process| process.healthy.is_some())
+            && phase == Phase::Connect
+        {
+            phase = process.phase();
+        }
         let before = link.backoff.left_out(now.boot);
         let healthy = link.process.take().and_then(|process| process.healthy);
         let up = healthy.map(|since| now.boot.since(since));
@@ -243,6 +248,9 @@ impl Agent {
     fn watch_link(&mut self, now: BootTime) {
         let Some(link) = &mut self.link else { return };
         let Some(process) = &mut link.process else { return };
+        if process.left_out && link.backoff.left_out(now).is_empty() {
+            process.kill("what was left out is taken in again".to_owned());
+        }
         let silent = now.since(process.heard);
         if silent >= SILENCE {
             process.kill(format!("it said nothing for {silent:?}"));

@@ -14,7 +14,7 @@ use super::super::Happening;
 use super::{Due, News};
 use crate::job::BootTime;
 use crate::link::Child;
-use crate::link::frame::{self, FromLink, HEAD_BYTES, Phase, ToLink};
+use crate::link::frame::{self, FromLink, HEAD_BYTES, Hello, Phase, ToLink};
 
 /// Frames on their way to the process: a window of facts, some puts and answers.
 const FRAMES: usize = 128;
@@ -31,6 +31,8 @@ pub(super) struct Process {
     /// Since when the hub answers.
     pub(super) healthy: Option<BootTime>,
     pub(super) fault: Option<Fault>,
+    /// What it was told to leave out.
+    pub(super) left_out: bool,
     /// Definitions are passed over until the next start: the disk does not take them.
     pub(super) deaf: bool,
     _tasks: [Task<()>; 2],
@@ -46,7 +48,7 @@ pub(super) struct Fault {
 impl Process {
     pub(super) fn begin(
         (child, stream): (Child, UnixStream),
-        hello: ToLink,
+        hello: Hello,
         now: BootTime,
         executor: &Rc<LocalExecutor<'static>>,
         inbox: &Sender<Happening>,
@@ -55,12 +57,14 @@ impl Process {
         let reader = Async::new(stream)?;
         let writer = Async::new(reader.get_ref().try_clone()?)?;
         let (frames, outgoing) = bounded(FRAMES);
+        let left_out = !hello.left_out.is_empty();
+        let hello = ToLink::Hello(Box::new(hello));
         let tasks = [
             executor.spawn(read(reader, inbox.clone(), generation)),
             executor.spawn(write(writer, hello, outgoing)),
         ];
         let (open, healthy, fault, deaf) = (BTreeSet::new(), None, None, false);
-        Ok(Self { child, frames, open, heard: now, healthy, fault, deaf, _tasks: tasks })
+        Ok(Self { child, frames, open, heard: now, healthy, fault, left_out, deaf, _tasks: tasks })
     }
 
     pub(super) fn pid(&self) -> u32 {
