@@ -276,6 +276,47 @@ fn a_bucket_never_looks_older_for_what_was_refused_and_never_younger_for_a_hint(
 }
 
 #[test]
+fn a_mark_of_deletion_from_an_older_state_of_the_bucket_takes_nothing_that_was_set_since() {
+    let deleted_at_5 = |world: &mut World| {
+        world.catalog.begin_snapshot(Some(name("one")), 10);
+        world.delete("agent.pi.a", 5);
+        let changes = world.catalog.end_snapshot();
+        world.take(changes)
+    };
+    for restarted in [false, true] {
+        let mut world = World::new();
+        world.snapshot(Some("one"), 20, &[("agent.pi.a", 20, &text("x"))]);
+        if restarted {
+            world.restart();
+        }
+        assert!(deleted_at_5(&mut world).removed.is_empty());
+        assert_eq!(world.state("a").1, VerdictState::Orphaned);
+        // Said again, but not well: no orphan any more, over a restart too.
+        world.key("agent.pi.a", 21, "{}");
+        assert_eq!(world.state("a").1, VerdictState::Rejected);
+        world.restart();
+        assert_eq!(world.state("a").1, VerdictState::Accepted);
+    }
+}
+
+#[test]
+fn a_key_that_names_no_job_is_told_once_and_a_file_that_loses_is_not_the_verdict() {
+    let mut world = World::new();
+    let mut told = 0;
+    for _ in 0..3 {
+        world.catalog.begin_snapshot(None, 9);
+        told += world.key("agent.pi.a.b", 3, &text("x")).rejected.len();
+        world.catalog.end_snapshot();
+    }
+    assert_eq!(told, 1);
+    let job = "[job.a]\nschedule = \"@daily\"\ncommand = \"x\"\n".to_owned();
+    let file = |name: &str| JobsFile { name: name.to_owned(), text: Ok(job.clone()) };
+    let changes = world.catalog.load_files([file("a.toml"), file("b.toml")]);
+    assert_eq!(world.take(changes).rejected.len(), 1);
+    assert_eq!(world.state("a").1, VerdictState::Accepted);
+}
+
+#[test]
 fn what_a_group_said_goes_when_the_device_leaves_it() {
     let mut world = World::new();
     world.key("group.lab.a", 1, &text("lab"));

@@ -108,7 +108,6 @@ impl Catalog {
 
     /// A complete reading of the bucket begins; `sequence` is the last of its stream.
     pub fn begin_snapshot(&mut self, id: Option<Name>, sequence: u64) {
-        self.centre.stray.clear();
         self.centre.snapshot = Some(Snapshot { id, sequence, highest: 0, seen: BTreeSet::new() });
     }
 
@@ -123,7 +122,9 @@ impl Catalog {
         let (source, job) = match self.parse_key(agent, key) {
             Ok(parsed) => parsed,
             Err(why) => {
-                if !matches!(text, Text::Deleted) && self.centre.stray.len() < STRAY {
+                if matches!(text, Text::Deleted) {
+                    self.centre.stray.remove(key);
+                } else if self.centre.stray.len() < STRAY && !self.centre.stray.contains_key(key) {
                     let row = rows::row(key.to_owned(), None, None, &FieldError::new("", why.clone()));
                     self.centre.stray.insert(key.to_owned(), why);
                     changes.rejected.push(row);
@@ -138,6 +139,8 @@ impl Catalog {
             }
         }
         match text {
+            // It was set again since, in a state of the bucket that is gone: here it is only absent.
+            Text::Deleted if self.is_outdated(&job, &source, sequence) => {}
             Text::Deleted => {
                 self.centre.refused.remove(&(job.clone(), source.clone()));
                 self.put(&job, &source, None, &mut changes);
@@ -159,6 +162,20 @@ impl Catalog {
             changes.entries.push(Entry::Bucket(bucket.clone()));
         }
         changes
+    }
+
+    /// Whether a mark of deletion comes from an older state of the bucket, and from before what is held.
+    fn is_outdated(&self, job: &JobName, source: &Source, sequence: u64) -> bool {
+        let (Some(known), Some(snapshot)) = (&self.centre.bucket, &self.centre.snapshot) else {
+            return false;
+        };
+        let older = known.id.is_some() && known.id == snapshot.id && snapshot.sequence < known.sequence;
+        let judged = self.held.find(job, source).map_or(0, |(_, held)| match held.sequence {
+            // Not known since the start: at most as new as the newest that was taken.
+            0 => known.sequence,
+            sequence => sequence,
+        });
+        older && sequence <= judged
     }
 
     /// Every key was read: what follows from those that are absent.
@@ -301,7 +318,12 @@ impl Catalog {
 
     /// The newest text of a key is refused: the last valid one stays, and is no orphan.
     fn refuse(&mut self, job: JobName, source: Source, refused: Refused, changes: &mut Changes) {
-        if let Some((at, _)) = self.held.find(&job, &source) {
+        if let Some((at, held)) = self.held.find(&job, &source) {
+            if held.orphan {
+                // The key is there again: durably so.
+                let text = held.text.to_owned();
+                changes.entries.push(Entry::Defined { job: job.clone(), source: source.clone(), text });
+            }
             self.held.seen(at, refused.sequence);
         }
         let pair = (job, source);

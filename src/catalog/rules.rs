@@ -95,7 +95,10 @@ impl Rules {
                 );
                 return Err(FieldError::new("user", reason));
             }
-            None => job.user = centre.users.first().cloned(),
+            None => match centre.users.first() {
+                Some(user) => job.user = Some(user.clone()),
+                None => return Err(FieldError::new("user", "nats.users of this device lists nobody")),
+            },
         }
         Ok(job)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Catalog;
 use super::held::Standing;
-use crate::job::{FieldError, JobName, Revision, Source, Verdict, VerdictState};
+use crate::job::{FieldError, JobName, RefusedRow, Revision, Source, Verdict, VerdictState};
 
 /// What one source says, and what became of it.
 struct Said {
@@ -84,7 +84,16 @@ impl Catalog {
                 error: Some(refused.error.clone()),
             });
         }
-        if let Some(row) = self.refused.iter().find(|row| row.job.as_deref() == Some(job.as_str())) {
+        // Of a job that another file defines the row speaks of the file that loses.
+        let own = |origin: &str| {
+            let file = all.iter().find_map(|said| match &said.source {
+                Source::File(file) => Some(file),
+                Source::Agent | Source::Group(_) => None,
+            });
+            file.is_none_or(|file| file == origin)
+        };
+        let of_job = |row: &&RefusedRow| row.job.as_deref() == Some(job.as_str()) && own(&row.origin);
+        if let Some(row) = self.refused.iter().find(of_job) {
             let field = row.field.clone().unwrap_or_default();
             let error = FieldError::new(field, row.reason.clone());
             match all.iter_mut().find(|said| matches!(said.source, Source::File(_))) {
