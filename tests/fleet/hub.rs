@@ -96,6 +96,9 @@ fn a_push_says_what_each_device_made_of_each_job() {
 fn a_device_that_is_away_is_named_and_takes_the_push_when_it_comes_back() {
     let mut fleet = Fleet::new("", "");
     wait_for("the device is known", || fleet.heartbeat());
+    let nobody = file(&fleet, "[job.a]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
+    let nobody = fleet.hub(&["push", &nobody, "--group", "no-such-group"]);
+    assert_eq!(nobody.status.code(), Some(1), "nobody has accepted it");
     fleet.device.stop();
     let jobs = file(&fleet, "[job.a]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
     let pushed = fleet.hub(&["push", &jobs, "--group", "all", "--timeout", "1s"]);

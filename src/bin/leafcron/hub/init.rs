@@ -13,7 +13,7 @@ use crate::table::safe;
 const DUPLICATES: Duration = Duration::from_secs(2 * 3600);
 /// A value of the bucket of definitions: one definition, and room to see by how much another is too large.
 const VALUE_BYTES: usize = 2 * leafcron::job::limits::DEFINITION_BYTES;
-/// No such stream.
+/// The key is there: wrong last sequence.
 const ALREADY_CREATED_AS: u64 = 10_071;
 
 /// What was done.
@@ -52,7 +52,7 @@ pub(super) fn init(centre: &Centre, replicas: u8, keep: Duration, as_json: bool)
         "duplicate_window": u64::try_from(DUPLICATES.min(keep).as_nanos()).unwrap_or(0),
         "allow_direct": true,
     });
-    make(centre, &runs, &["duplicate_window"], &mut report)?;
+    make(centre, &runs, &[], &mut report)?;
     if replicas == 1 {
         report.warnings.push(
             "one replica: a power cut of its server can take what it acknowledged, unless it runs with `jetstream { sync_interval: always }`; three servers and --replicas 3 are safer"

@@ -26,6 +26,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer of the hub may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How long each answer of a reading may take, and how often a reading is begun.
+const PULL: Duration = Duration::from_secs(3);
+const TRIES: usize = 4;
+
 /// The hub.
 struct Centre {
     stream: JetStream,
@@ -78,11 +82,25 @@ impl Centre {
         each: &mut dyn FnMut(Stored),
     ) -> Result<(), Failure> {
         let read = Read { stream, consumer: &self.reader, filter, from };
-        let result = self.stream.read(&read, ANSWER, &mut |stored| {
-            each(stored);
-            Ok(())
-        });
-        result.map_err(|error| self.unread(stream, &error))
+        let mut tries = TRIES;
+        loop {
+            // Told only once it is complete: a reading that is lost on the way begins anew.
+            let mut all = Vec::new();
+            let result = self.stream.read(&read, PULL, &mut |stored| {
+                all.push(stored);
+                Ok(())
+            });
+            tries -= 1;
+            match result {
+                Ok(()) => {
+                    all.into_iter().for_each(each);
+                    return Ok(());
+                }
+                // nats-server 2.9 announces more than it delivers of keys that are overwritten meanwhile.
+                Err(NatsError::TimedOut { .. } | NatsError::Incomplete { .. }) if tries > 0 => {}
+                Err(error) => return Err(self.unread(stream, &error)),
+            }
+        }
     }
 
     fn unread(&self, stream: &str, error: &NatsError) -> Failure {

@@ -69,13 +69,17 @@ pub(super) fn push(
 fn read(file: &Path, unchecked: bool) -> Result<Result<Wanted, Vec<RefusedRow>>, Failure> {
     let name = file.display().to_string();
     let mut content = String::new();
+    let most = limits::JOBS_FILE_BYTES + 1;
     let read = if name == "-" {
-        std::io::stdin().take(limits::JOBS_FILE_BYTES).read_to_string(&mut content)
+        std::io::stdin().take(most).read_to_string(&mut content)
     } else {
-        std::fs::File::open(file)
-            .and_then(|file| file.take(limits::JOBS_FILE_BYTES).read_to_string(&mut content))
+        std::fs::File::open(file).and_then(|file| file.take(most).read_to_string(&mut content))
     };
-    read.map_err(|error| Failure::CannotAsk(format!("read {name}: {error}")))?;
+    let bytes = read.map_err(|error| Failure::CannotAsk(format!("read {name}: {error}")))?;
+    if u64::try_from(bytes).is_ok_and(|bytes| bytes >= most) {
+        let most = limits::JOBS_FILE_BYTES;
+        return Err(Failure::CannotAsk(format!("{name}: more than {most} bytes; send it in parts")));
+    }
     if !unchecked {
         let rows = refused(&name, &content)?;
         if !rows.is_empty() {
@@ -228,7 +232,8 @@ fn report(
     json: bool,
 ) -> Result<Answer, Failure> {
     let good = |fate: &Option<Fate>| matches!(fate, Some(Fate::Accepted | Fate::Shadowed { .. }));
-    let code = u8::from(!wait.no_wait && !fates.values().all(good));
+    // Nobody there to judge it: the answer is not yes.
+    let code = u8::from(!wait.no_wait && (fates.is_empty() || !fates.values().all(good)));
     if json {
         let rows: Vec<Row<'_>> =
             fates.iter().map(|((agent, job), fate)| Row { agent, job, fate: fate.as_ref() }).collect();
@@ -277,7 +282,7 @@ pub(super) fn remove(
     let fates = if wait.no_wait {
         fates
     } else {
-        // What the bucket lost without a word is an orphan; what was removed is not spoken of at all.
+        // What was removed is not spoken of at all.
         let gone = |verdict: Option<&Verdict>| verdict.is_none_or(|verdict| !speaks_of(verdict, &source));
         await_all(centre, fates, wait.timeout, true, |_, verdict| gone(verdict).then_some(Fate::Accepted))?
     };

@@ -64,9 +64,6 @@ fn find_in(reach: &Reach, env: Environment<'_>, contexts: Option<&Path>) -> Resu
         _ => Context::default(),
     };
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let text = |own: &Option<String>, variable: &str, context: &str| {
-        own.clone().or_else(|| given(context)).or_else(|| env(variable))
-    };
     let file = |own: &Option<PathBuf>, variable: &str, context: &str| {
         own.clone().or_else(|| given(context).or_else(|| env(variable)).map(PathBuf::from))
     };
@@ -86,20 +83,36 @@ fn find_in(reach: &Reach, env: Environment<'_>, contexts: Option<&Path>) -> Resu
             "which hub? give --server nats://host:4222, or --context NAME, or set NATS_URL".to_owned(),
         ));
     }
-    let creds = file(&reach.creds, "NATS_CREDS", &context.creds);
-    let nkey = file(&reach.nkey, "NATS_NKEY", &context.nkey);
-    let token = text(&reach.token, "NATS_TOKEN", &context.token);
-    let user = text(&reach.user, "NATS_USER", &context.user);
-    let password = text(&reach.password, "NATS_PASSWORD", &context.password);
-    let auth = match (creds, nkey, token, user, password) {
-        (Some(path), ..) => Auth::Creds(read_text(&path)?),
-        (None, Some(path), ..) => Auth::Nkey(read_text(&path)?.trim().to_owned()),
-        (None, None, Some(token), ..) => Auth::Token(token),
-        (None, None, None, Some(user), Some(password)) => Auth::Password(user, password),
-        (None, None, None, Some(user), None) => {
-            return Err(Failure::CannotAsk(format!("user {user} has no password: set NATS_PASSWORD")));
-        }
-        (None, None, None, None, _) => inside.unwrap_or(Auth::None),
+    // Who one is comes from one place, the first that says anything of it: a secret of one place goes to no other.
+    let own = Who {
+        creds: reach.creds.clone(),
+        nkey: reach.nkey.clone(),
+        token: reach.token.clone(),
+        user: reach.user.clone(),
+        password: reach.password.clone().or_else(|| env("NATS_PASSWORD").filter(|_| reach.user.is_some())),
+    };
+    let theirs = Who {
+        creds: given(&context.creds).map(PathBuf::from),
+        nkey: given(&context.nkey).map(PathBuf::from),
+        token: given(&context.token),
+        user: given(&context.user),
+        password: given(&context.password),
+    };
+    let around = Who {
+        creds: env("NATS_CREDS").map(PathBuf::from),
+        nkey: env("NATS_NKEY").map(PathBuf::from),
+        token: env("NATS_TOKEN"),
+        user: env("NATS_USER"),
+        password: env("NATS_PASSWORD"),
+    };
+    let in_context = !context.url.is_empty();
+    let first = [own, theirs].into_iter().find(Who::says_anything);
+    let auth = match (first, inside) {
+        (Some(who), _) => who.auth()?,
+        (None, Some(inside)) => inside,
+        // A context is complete: what the environment says belongs to other servers.
+        (None, None) if in_context => Auth::None,
+        (None, None) => around.auth()?,
     };
     let pem = |path: Option<PathBuf>| path.map(|path| read_bytes(&path)).transpose();
     let ca = pem(file(&reach.ca, "NATS_CA", &context.ca))?;
@@ -113,6 +126,34 @@ fn find_in(reach: &Reach, env: Environment<'_>, contexts: Option<&Path>) -> Resu
             .unwrap_or_else(|| "hub".to_owned()),
         prefix: name(&reach.prefix).unwrap_or_else(|| "leafcron".to_owned()),
     })
+}
+
+/// What one place says of who one is.
+struct Who {
+    creds: Option<PathBuf>,
+    nkey: Option<PathBuf>,
+    token: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl Who {
+    fn says_anything(&self) -> bool {
+        self.creds.is_some() || self.nkey.is_some() || self.token.is_some() || self.user.is_some()
+    }
+
+    fn auth(self) -> Result<Auth, Failure> {
+        match self {
+            Self { creds: Some(path), .. } => Ok(Auth::Creds(read_text(&path)?)),
+            Self { nkey: Some(path), .. } => Ok(Auth::Nkey(read_text(&path)?.trim().to_owned())),
+            Self { token: Some(token), .. } => Ok(Auth::Token(token)),
+            Self { user: Some(user), password: Some(password), .. } => Ok(Auth::Password(user, password)),
+            Self { user: Some(user), password: None, .. } => {
+                Err(Failure::CannotAsk(format!("user {user} has no password: set NATS_PASSWORD")))
+            }
+            _ => Ok(Auth::None),
+        }
+    }
 }
 
 /// A server's URL without the user and the password in it, which are noted apart and never shown.
@@ -185,6 +226,10 @@ mod tests {
         let named = Reach { context: Some("prod".to_owned()), token: Some("t".to_owned()), ..own() };
         let way = find_in(&named, &nothing, Some(dir.path())).unwrap();
         assert!(matches!(&way.settings.auth, Auth::Token(token) if token == "t"));
+        let creds = |name: &str| (name == "NATS_CREDS").then(|| "/gone".to_owned());
+        let way = find_in(&Reach::default(), &creds, Some(dir.path())).unwrap();
+        assert!(matches!(way.settings.auth, Auth::Password(..)), "the context's own, not the environment's");
+        assert!(find_in(&own(), &creds, None).is_err(), "without a context the environment counts");
         let env = |name: &str| (name == "NATS_URL").then(|| "nats://user:hush@e:4".to_owned());
         let way = find_in(&Reach::default(), &env, Some(dir.path())).unwrap();
         assert_eq!(way.settings.servers, ["nats://e:4"]);
