@@ -300,6 +300,36 @@ fn a_mark_of_deletion_from_an_older_state_of_the_bucket_takes_nothing_that_was_s
 }
 
 #[test]
+fn a_reading_that_broke_off_leaves_no_bucket_to_prove_anything_with() {
+    // A key that came from another bucket is not removed by the silence of the first.
+    for restarted in [false, true] {
+        let mut world = World::new();
+        world.snapshot(Some("one"), 9, &[]);
+        world.catalog.begin_snapshot(Some(name("two")), 50);
+        world.key("agent.pi.a", 50, &text("x"));
+        world.catalog.abort_snapshot();
+        if restarted {
+            world.restart();
+        }
+        world.snapshot(Some("one"), 60, &[]);
+        assert_eq!(world.state("a").1, VerdictState::Orphaned);
+    }
+    // What was taken at 20 is not removed by a state of the same bucket from before.
+    for restarted in [false, true] {
+        let mut world = World::new();
+        world.snapshot(Some("one"), 9, &[]);
+        world.catalog.begin_snapshot(Some(name("one")), 20);
+        world.key("agent.pi.a", 20, &text("x"));
+        world.catalog.abort_snapshot();
+        if restarted {
+            world.restart();
+        }
+        world.snapshot(Some("one"), 15, &[]);
+        assert_eq!(world.state("a").1, VerdictState::Orphaned);
+    }
+}
+
+#[test]
 fn a_key_that_names_no_job_is_told_once_and_a_file_that_loses_is_not_the_verdict() {
     let mut world = World::new();
     let mut told = 0;

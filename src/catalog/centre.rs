@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::held::{Definitions, Standing};
+use super::held::{Definition, Definitions, Standing};
 use super::load::too_many;
 use super::{Catalog, Change, Changes, rows, rules};
 use crate::job::{
@@ -55,13 +55,50 @@ pub(super) struct Refused {
 #[derive(Debug)]
 struct Snapshot {
     id: Option<Name>,
-    sequence: u64,
+    bucket: Relation,
     /// The highest sequence of a key in it.
     highest: u64,
     seen: BTreeSet<(JobName, Source)>,
 }
 
+/// How the bucket that is read stands to the one that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// It is that one: what it lacks was taken out of it.
+    Same,
+    /// It is an older state of that one, from which something up to this sequence had been taken.
+    Older(u64),
+    /// Another, or nobody knows.
+    Other,
+}
+
 impl State {
+    fn relation(&self, id: Option<&Name>, sequence: u64) -> Relation {
+        match &self.bucket {
+            Some(Bucket { id: Some(known), sequence: taken }) if id == Some(known) => {
+                if sequence >= *taken {
+                    Relation::Same
+                } else {
+                    Relation::Older(*taken)
+                }
+            }
+            _ => Relation::Other,
+        }
+    }
+
+    /// Something is taken at this sequence: how the bucket is remembered from now on, should the reading break off. Of one
+    /// that is not the same nothing may be proved any more until it was read to its end.
+    fn taking(&mut self, sequence: u64) -> Option<Entry> {
+        let same = self.snapshot.as_ref().is_none_or(|snapshot| snapshot.bucket == Relation::Same);
+        let bucket = self.bucket.as_mut()?;
+        match (same, bucket.id.is_some()) {
+            (true, _) if sequence > bucket.sequence => bucket.sequence = sequence,
+            (false, true) => bucket.id = None,
+            (true | false, _) => return None,
+        }
+        Some(Entry::Bucket(bucket.clone()))
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = RefusedRow> + '_ {
         let refused = self
             .refused
@@ -108,7 +145,8 @@ impl Catalog {
 
     /// A complete reading of the bucket begins; `sequence` is the last of its stream.
     pub fn begin_snapshot(&mut self, id: Option<Name>, sequence: u64) {
-        self.centre.snapshot = Some(Snapshot { id, sequence, highest: 0, seen: BTreeSet::new() });
+        let bucket = self.centre.relation(id.as_ref(), sequence);
+        self.centre.snapshot = Some(Snapshot { id, bucket, highest: 0, seen: BTreeSet::new() });
     }
 
     /// The reading was broken off: nothing follows from what was not seen.
@@ -132,6 +170,11 @@ impl Catalog {
                 return changes;
             }
         };
+        let newer = |(_, held): (usize, Definition<'_>)| held.sequence > sequence;
+        if self.centre.snapshot.is_none() && self.held.find(&job, &source).is_some_and(newer) {
+            // Read before what is held.
+            return changes;
+        }
         if let Some(snapshot) = &mut self.centre.snapshot {
             snapshot.highest = snapshot.highest.max(sequence);
             if snapshot.seen.len() <= 2 * limits::JOBS && !matches!(text, Text::Deleted) {
@@ -153,35 +196,32 @@ impl Catalog {
                 self.refuse(job, source, Refused { sequence, revision: None, error }, &mut changes);
             }
         }
-        // A change from a bucket that is known: what it was is not older than this.
-        if let (None, Some(bucket)) = (&self.centre.snapshot, &mut self.centre.bucket)
-            && sequence > bucket.sequence
-            && !changes.entries.is_empty()
+        if !changes.entries.is_empty()
+            && let Some(bucket) = self.centre.taking(sequence)
         {
-            bucket.sequence = sequence;
-            changes.entries.push(Entry::Bucket(bucket.clone()));
+            changes.entries.insert(0, bucket);
         }
         changes
     }
 
     /// Whether a mark of deletion comes from an older state of the bucket, and from before what is held.
     fn is_outdated(&self, job: &JobName, source: &Source, sequence: u64) -> bool {
-        let (Some(known), Some(snapshot)) = (&self.centre.bucket, &self.centre.snapshot) else {
+        let Some(Relation::Older(taken)) = self.centre.snapshot.as_ref().map(|snapshot| snapshot.bucket)
+        else {
             return false;
         };
-        let older = known.id.is_some() && known.id == snapshot.id && snapshot.sequence < known.sequence;
         let judged = self.held.find(job, source).map_or(0, |(_, held)| match held.sequence {
             // Not known since the start: at most as new as the newest that was taken.
-            0 => known.sequence,
+            0 => taken,
             sequence => sequence,
         });
-        older && sequence <= judged
+        sequence <= judged
     }
 
     /// Every key was read: what follows from those that are absent.
     pub fn end_snapshot(&mut self) -> Changes {
         let mut changes = Changes::default();
-        let Some(Snapshot { id, sequence, highest, seen }) = self.centre.snapshot.take() else {
+        let Some(Snapshot { id, bucket, highest, seen }) = self.centre.snapshot.take() else {
             return changes;
         };
         // More than could be in force: nobody knows what is absent.
@@ -192,10 +232,7 @@ impl Catalog {
             );
             return changes;
         }
-        let known = self.centre.bucket.clone();
-        let same = known
-            .as_ref()
-            .is_some_and(|known| known.id.is_some() && known.id == id && sequence >= known.sequence);
+        let same = bucket == Relation::Same;
         let absent: Vec<(JobName, Source)> =
             pairs(&self.held).filter(|pair| !rows::is_file(&pair.1) && !seen.contains(pair)).collect();
         for (job, source) in absent {
@@ -213,7 +250,9 @@ impl Catalog {
             }
         }
         self.centre.refused.retain(|pair, _| seen.contains(pair));
-        let sequence = if same { known.map_or(0, |known| known.sequence).max(highest) } else { highest };
+        self.held.shrink();
+        let taken = self.centre.bucket.as_ref().filter(|_| same).map_or(0, |known| known.sequence);
+        let sequence = taken.max(highest);
         let bucket = Bucket { id, sequence };
         if self.centre.bucket.as_ref() != Some(&bucket) {
             changes.entries.push(Entry::Bucket(bucket.clone()));
@@ -347,8 +386,13 @@ impl Catalog {
             Some((text, sequence)) => {
                 let entry = Entry::Defined { job: job.clone(), source: source.clone(), text: text.clone() };
                 changes.entries.push(entry);
-                let new = vec![(job.clone(), source.clone(), text, Standing::Valid)];
-                self.held.change(|at| Some(at) != old, new);
+                match old {
+                    None => self.held.add(job.clone(), source.clone(), &text),
+                    Some(old) => {
+                        let new = vec![(job.clone(), source.clone(), text, Standing::Valid)];
+                        self.held.change(|at| at != old, new);
+                    }
+                }
                 if let Some((at, _)) = self.held.find(&job, &source) {
                     self.held.seen(at, sequence);
                 }

@@ -127,6 +127,28 @@ impl Definitions {
         Some((at, self.definition(self.list.get(at)?)))
     }
 
+    /// Adds a valid one of a job that its source did not define: what is there stays where it is.
+    pub(super) fn add(&mut self, job: JobName, source: Source, text: &str) {
+        let source = self.shared(source);
+        self.push(job, source, text, Revision::of(text), Standing::Valid);
+        let Some(new) = self.list.pop() else { return };
+        let key = |held: &Held| (held.job.clone(), self.rank(&held.source), Arc::clone(&held.source));
+        let at = self.list.partition_point(|held| key(held) < key(&new));
+        self.list.insert(at, new);
+    }
+
+    /// Gives back what growing has left over.
+    pub(super) fn shrink(&mut self) {
+        self.texts.shrink_to_fit();
+        self.list.shrink_to_fit();
+    }
+
+    /// One for all jobs of a source.
+    fn shared(&self, source: Source) -> Arc<Source> {
+        let known = self.list.iter().rev().find(|held| *held.source == source);
+        known.map_or_else(|| Arc::new(source), |held| Arc::clone(&held.source))
+    }
+
     /// Keeps those of which `stays` says so by their place in [`iter`](Self::iter), and adds `more`.
     pub(super) fn change<T: AsRef<str>>(
         &mut self,
@@ -149,8 +171,7 @@ impl Definitions {
             }
         }
         for (job, source, text, standing) in more {
-            let known = self.list.iter().rev().find(|held| *held.source == source);
-            let source = known.map_or_else(|| Arc::new(source), |held| Arc::clone(&held.source));
+            let source = self.shared(source);
             let text = text.as_ref();
             self.push(job, source, text, Revision::of(text), standing);
         }
