@@ -85,6 +85,8 @@ pub(in super::super) struct Results {
     epoch: Epoch,
     /// `None` while a thread reads with it.
     reader: Option<Outbox<RealDisk>>,
+    /// The last reading failed: the next one waits until something has changed.
+    unread: bool,
     acked: Acked,
     /// As it was put into a turn last.
     noted: Acked,
@@ -136,6 +138,7 @@ impl Results {
             sender,
             epoch,
             reader: Some(reader),
+            unread: false,
             acked,
             noted: acked,
             durable,
@@ -166,6 +169,18 @@ impl Results {
     /// Numbers up to here are durable.
     pub(in super::super) fn durable(&mut self, through: u64) {
         self.durable = self.durable.max(through);
+        self.unread = false;
+    }
+
+    /// A while has passed: what could not be read may be readable.
+    pub(super) fn look_again(&mut self) {
+        self.unread = false;
+    }
+
+    /// No thread could be had to read with it.
+    pub(super) fn give_back(&mut self, ask: Ask) {
+        self.reader = Some(ask.reader);
+        self.unread = true;
     }
 
     /// What the journal is to remember, if it changed.
@@ -269,7 +284,7 @@ impl Results {
         let (held, bytes) = (window.len(), open.map(|sent| sent.payload.len()).sum::<usize>());
         // Half a window is worth a look at the disk.
         let room = held <= IN_FLIGHT / 2 && bytes <= IN_FLIGHT_BYTES / 2;
-        if !ready || conflict.is_some() || *read_through >= self.durable || !room {
+        if !ready || self.unread || conflict.is_some() || *read_through >= self.durable || !room {
             return None;
         }
         let what = if *survey {
@@ -300,8 +315,10 @@ impl Results {
                 self.flow.survey = false;
                 self.why = "history";
             }
-            // Asked again when there is something new, or the link says that it lives.
-            Err(error) => log::error!("read what is to be sent: {}", chain(&error)),
+            Err(error) => {
+                log::error!("read what is to be sent: {}", chain(&error));
+                self.unread = true;
+            }
         }
         self.advance();
         out
@@ -523,6 +540,26 @@ mod tests {
         let (mut same, _dir) = pump(Acked { through: 8, stream_sequence: 100, told: 8 }, 9);
         same.stream(100);
         assert_eq!(same.acked().through, 8);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_not_asked_in_a_circle() {
+        let (mut results, _dir) = pump(Acked::default(), 1);
+        results.resumed();
+        let Ask { generation, reader, through, .. } = results.next().unwrap();
+        let found = Err(StoreError::Disk {
+            operation: "read",
+            file: "journal-1".to_owned(),
+            source: std::io::ErrorKind::Other.into(),
+        });
+        results.read(Answer { generation, reader, found, through });
+        assert!(results.next().is_none());
+        results.look_again();
+        let ask = results.next().expect("once more");
+        results.give_back(ask);
+        assert!(results.next().is_none());
+        results.durable(2);
+        assert!(results.next().is_some());
     }
 
     #[test]
