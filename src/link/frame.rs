@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::limits::LINK_FRAME_BYTES;
 use crate::job::{AgentName, Name};
+use crate::nats::Settings;
 
 /// Bytes before a frame's body: its length.
 pub const HEAD_BYTES: usize = 4;
@@ -62,7 +63,7 @@ pub enum ToLink {
 }
 
 /// Everything that the link process needs to know.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// Who the device is.
     pub agent: AgentName,
@@ -70,49 +71,18 @@ pub struct Hello {
     pub groups: Vec<Name>,
     /// The journal's numbering, as its text.
     pub epoch: String,
-    /// Where leaf nodes listen.
-    pub servers: Vec<String>,
+    /// Where leaf nodes listen, and how the link says who it is: contents of files, never their paths.
+    pub connection: Settings,
     /// The hub's JetStream domain.
     pub domain: Name,
     /// What every name begins with.
     pub prefix: Name,
-    /// How the link says who it is: contents of files, never their paths.
-    pub auth: Auth,
-    /// The certificates that are trusted, in PEM; `None`: the system's.
-    pub ca: Option<Vec<u8>>,
-    /// Certificate and key for mTLS, in PEM.
-    pub client: Option<(Vec<u8>, Vec<u8>)>,
     /// The uid and gid to become; `None`: stay who it is.
     pub become_user: Option<(u32, u32)>,
     /// What is left out this time.
     pub left_out: Vec<Phase>,
     /// Own messages of the stream beyond this sequence are of interest.
     pub stream_sequence: u64,
-}
-
-/// Secrets are not shown.
-impl fmt::Debug for Hello {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hello")
-            .field("agent", &self.agent)
-            .field("servers", &self.servers)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How the link says who it is.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub enum Auth {
-    /// Not at all, or by its certificate.
-    None,
-    /// The text of a `.creds` file.
-    Creds(String),
-    /// An nkey's seed.
-    Nkey(String),
-    /// A token.
-    Token(String),
-    /// User and password.
-    Password(String, String),
 }
 
 /// A part of the link's work.

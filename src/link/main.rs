@@ -13,13 +13,13 @@ use std::thread;
 
 use super::commands::{self, Open};
 use super::confine::confine;
-use super::frame::{self, Auth, FromLink, Hello, Phase, ToLink};
+use super::frame::{self, FromLink, Hello, Phase, ToLink};
 use super::out::Out;
 use super::patience::Pulse;
 use super::results::{self, Input};
 use super::state::{self, Put};
 use super::watch;
-use crate::nats::{self, Connection, JetStream, Settings};
+use crate::nats::{Connection, JetStream, NatsError};
 
 /// A server that has not let us in after this is none.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -108,23 +108,10 @@ fn end_on_panic(stream: UnixStream) {
 
 fn connect(hello: Hello, out: Out) -> Arc<Link> {
     out.say(&FromLink::Phase(Phase::Connect));
-    let settings = Settings {
-        servers: hello.servers.clone(),
-        auth: match hello.auth.clone() {
-            Auth::None => nats::Auth::None,
-            Auth::Creds(text) => nats::Auth::Creds(text),
-            Auth::Nkey(seed) => nats::Auth::Nkey(seed),
-            Auth::Token(token) => nats::Auth::Token(token),
-            Auth::Password(user, password) => nats::Auth::Password(user, password),
-        },
-        ca: hello.ca.clone(),
-        client: hello.client.clone(),
-        name: format!("leafcron {}", hello.agent),
-    };
     let out = Arc::new(out);
     let end = Arc::clone(&out);
-    let connected = Connection::connect(&settings, CONNECT, move |why| {
-        let lasting = nats::NatsError::Closed(why.to_owned()).is_final();
+    let connected = Connection::connect(&hello.connection, CONNECT, move |why| {
+        let lasting = NatsError::Closed(why.to_owned()).is_final();
         end.fault(Phase::Connect, why, lasting);
     });
     let connection = match connected {

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
 
 use super::NatsError;
 
 /// What a connection needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// `tls://host:port` or `nats://host:port`.
     pub servers: Vec<String>,
@@ -29,8 +30,18 @@ pub struct Settings {
     pub name: String,
 }
 
+/// Neither a key nor a certificate is shown.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("servers", &self.servers)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Who we are.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Auth {
     /// Nobody, or who the certificate says.
     None,

@@ -9,7 +9,8 @@ use nix::unistd::{User, geteuid};
 
 use crate::config::{Auth, Config, Nats};
 use crate::job::{Acked, Epoch};
-use crate::link::frame::{self, Hello, Phase};
+use crate::link::frame::{Hello, Phase};
+use crate::nats::{self, Settings};
 
 /// The user of the link process, where the agent is root.
 const USER: &str = "leafcron-link";
@@ -35,34 +36,38 @@ pub(super) fn user() -> (Option<(u32, u32)>, Option<String>) {
 
 pub(super) fn hello(
     config: &Config,
-    nats: &Nats,
+    link: &Nats,
     epoch: Epoch,
     acked: Acked,
     left_out: Vec<Phase>,
 ) -> Result<Hello, String> {
     let text =
         |path: &Path| String::from_utf8(read(path)?).map_err(|_| format!("{} is not text", path.display()));
-    let auth = match &nats.auth {
-        Auth::None => frame::Auth::None,
-        Auth::Creds(path) => frame::Auth::Creds(text(path)?),
-        Auth::Nkey(path) => frame::Auth::Nkey(text(path)?.trim().to_owned()),
-        Auth::Token(token) => frame::Auth::Token(token.clone()),
-        Auth::Password(user, password) => frame::Auth::Password(user.clone(), password.clone()),
+    let auth = match &link.auth {
+        Auth::None => nats::Auth::None,
+        Auth::Creds(path) => nats::Auth::Creds(text(path)?),
+        Auth::Nkey(path) => nats::Auth::Nkey(text(path)?.trim().to_owned()),
+        Auth::Token(token) => nats::Auth::Token(token.clone()),
+        Auth::Password(user, password) => nats::Auth::Password(user.clone(), password.clone()),
     };
-    let client = match &nats.client {
+    let client = match &link.client {
         Some((cert, key)) => Some((read(cert)?, read(key)?)),
         None => None,
+    };
+    let connection = Settings {
+        servers: link.servers.clone(),
+        auth,
+        ca: link.ca.as_deref().map(read).transpose()?,
+        client,
+        name: format!("leafcron {}", config.agent),
     };
     Ok(Hello {
         agent: config.agent.clone(),
         groups: config.all_groups(),
         epoch: epoch.to_string(),
-        servers: nats.servers.clone(),
-        domain: nats.domain.clone(),
-        prefix: nats.prefix.clone(),
-        auth,
-        ca: nats.ca.as_deref().map(read).transpose()?,
-        client,
+        connection,
+        domain: link.domain.clone(),
+        prefix: link.prefix.clone(),
         become_user: user().0,
         left_out,
         stream_sequence: acked.stream_sequence,

@@ -14,7 +14,7 @@ use core::time::Duration;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use smol::Task;
-use smol::channel::Sender;
+use smol::channel::{Sender, bounded};
 
 use super::{Agent, Happening, beside};
 use crate::config::Nats;
@@ -24,7 +24,7 @@ use crate::link::{Backoff, Child};
 
 use process::{Fault, Process, SILENCE, later};
 use reported::Reported;
-use results::{Answer, Outgoing};
+use results::{Answer, Ask, Outgoing};
 pub(super) use results::{FactSender, Results};
 use state::Beat;
 
@@ -274,6 +274,7 @@ impl Agent {
                 link.stands(LinkState::NoHub, now.wall);
             }
             FromLink::Alive { hub } => {
+                link.results.look_again();
                 if hub {
                     process.healthy.get_or_insert(now.boot);
                     link.trouble = None;
@@ -333,13 +334,20 @@ impl Agent {
         let Some(link) = self.link.as_mut().filter(|link| link.process.is_some()) else { return };
         let Some(ask) = link.results.next() else { return };
         let (inbox, generation) = (self.inbox.clone(), link.generation);
+        // Handed over once there is a thread: it must not get lost with one that could not be had.
+        let (give, take) = bounded::<Ask>(1);
         let read = beside("outbox", move || {
+            let Ok(ask) = take.recv_blocking() else { return };
             let news = News::Read(Box::new(ask.read()));
             // The loop is gone: nobody sends.
             inbox.send_blocking(Happening::Link { generation, news }).unwrap_or_default();
         });
-        if let Err(error) = read {
-            log::error!("read what is to be sent: {error}");
+        match read {
+            Ok(()) => give.try_send(ask).unwrap_or_default(),
+            Err(error) => {
+                log::error!("read what is to be sent: {error}");
+                link.results.give_back(ask);
+            }
         }
     }
 }
