@@ -18,8 +18,11 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 const FIRST: Duration = Duration::from_secs(5);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Without any answer for so long, the server is stalled.
-const SILENCE: Duration = Duration::from_secs(150);
+/// Without any answer for so long, the server is stalled: with the last request's patience, 150 s.
+const SILENCE: Duration = Duration::from_secs(140);
+/// The agent hears that the link lives when that has changed, and again after this: each word wakes it up. It waits
+/// twice as long, and more, before it ends a link that says nothing.
+const ALIVE: Duration = Duration::from_secs(100);
 
 /// Since boot.
 pub(super) fn now() -> Duration {
@@ -39,6 +42,8 @@ pub(super) struct Pulse {
     answered: AtomicU64,
     /// Whether the hub did.
     hub: AtomicBool,
+    /// When the agent was told last that we live.
+    said: AtomicU64,
     /// How often the hub has come back: whoever waits to send again looks at it.
     returns: Mutex<u64>,
     came_back: Condvar,
@@ -47,7 +52,14 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn new() -> Self {
         let answered = AtomicU64::new(millis(now()));
-        Self { answered, hub: AtomicBool::new(false), returns: Mutex::new(0), came_back: Condvar::new() }
+        let said = AtomicU64::new(0);
+        Self {
+            answered,
+            hub: AtomicBool::new(false),
+            said,
+            returns: Mutex::new(0),
+            came_back: Condvar::new(),
+        }
     }
 
     /// Somebody answered: the hub, or a server that says that nobody is there.
@@ -56,7 +68,7 @@ impl Pulse {
         if self.hub.swap(hub, Ordering::SeqCst) == hub {
             return;
         }
-        out.say(&FromLink::Alive { hub });
+        self.say_alive(out);
         if hub {
             self.nudge();
         }
@@ -77,8 +89,21 @@ impl Pulse {
         *self.returns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn silent(&self) -> Duration {
-        now().saturating_sub(Duration::from_millis(self.answered.load(Ordering::SeqCst)))
+    /// How long nobody has answered.
+    pub(super) fn silent(&self) -> Duration {
+        since(&self.answered)
+    }
+
+    /// Says that the link lives, when that was last said some time ago.
+    pub(super) fn say(&self, out: &Out) {
+        if since(&self.said) >= ALIVE {
+            self.say_alive(out);
+        }
+    }
+
+    fn say_alive(&self, out: &Out) {
+        self.said.store(millis(now()), Ordering::SeqCst);
+        out.say(&FromLink::Alive { hub: self.hub() });
     }
 
     /// Notes what an answer, or its absence, says; ends the process where nothing will change.
@@ -142,9 +167,8 @@ impl Again {
     }
 }
 
-/// Says that the link lives, when that has changed or a minute is over.
-pub(super) fn say_alive(pulse: &Pulse, out: &Out) {
-    out.say(&FromLink::Alive { hub: pulse.hub() });
+fn since(at: &AtomicU64) -> Duration {
+    now().saturating_sub(Duration::from_millis(at.load(Ordering::SeqCst)))
 }
 
 fn millis(since: Duration) -> u64 {

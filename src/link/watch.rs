@@ -8,7 +8,7 @@ use super::bucket;
 use super::frame::Phase;
 use super::hints::{Hints, Look};
 use super::main::Link;
-use super::patience::{ANSWER, Again, chance, now, say_alive};
+use super::patience::{ANSWER, Again, chance, now};
 use super::results::Input;
 use crate::nats::StreamInfo;
 
@@ -45,7 +45,7 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
     loop {
         let info = link.stream.stream_info(&bucket::stream(link), ANSWER);
         link.pulse.note(&info, Phase::Connect, &link.out);
-        say_alive(&link.pulse, &link.out);
+        link.pulse.say(&link.out);
         // Another thread may have noticed it first.
         let returns = link.pulse.returns();
         let back = core::mem::replace(&mut watch.returns, returns) != returns;
@@ -68,6 +68,9 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
         let wait = if settled {
             watch.again = Again::default();
             MINUTE
+        } else if link.pulse.silent() >= MINUTE {
+            // Nobody has said a word: the end is near, and shall not be missed by a long wait.
+            ANSWER
         } else {
             watch.again.next().min(MINUTE)
         };

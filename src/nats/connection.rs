@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::ask::{Answers, Inboxes};
 use super::error::NatsError;
 use super::message::Message;
 use super::settings::{Prepared, Settings};
@@ -16,8 +17,6 @@ use super::socket;
 const SMALL: usize = 16 * 1024;
 /// How long a full buffer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Answers to one question that wait: a leaf's own stream may answer beside the hub's.
-pub(super) const ANSWERS: usize = 8;
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(2);
 /// The stack of the thread that connects: TLS and the parsing of certificates.
@@ -27,6 +26,7 @@ const STACK_BYTES: usize = 512 * 1024;
 #[derive(Clone)]
 pub struct Connection {
     client: ::nats::Connection,
+    inboxes: Inboxes,
     ended: Arc<Mutex<Option<String>>>,
     server: String,
     plain: bool,
@@ -90,7 +90,7 @@ impl Connection {
             log::warn!("a dead line is found late, since TCP cannot be told to watch it: {error}");
         }
         let (server, plain) = about(settings);
-        Ok(Self { client, ended, server, plain })
+        Ok(Self { client, inboxes: Inboxes::default(), ended, server, plain })
     }
 
     /// Which server it is, for a person.
@@ -169,16 +169,25 @@ impl Connection {
         payload: &[u8],
         within: Duration,
     ) -> Result<Message, NatsError> {
-        let inbox = self.new_inbox();
-        let answers = self.subscribe(&inbox, ANSWERS)?;
-        self.publish(subject, Some(&inbox), headers, payload)?;
-        match answers.next(within)? {
+        match self.ask(subject, headers, payload)?.next(within)? {
             Some(answer) if answer.is_no_responders() => {
                 Err(NatsError::NoResponders { subject: subject.to_owned() })
             }
             Some(answer) => Ok(answer),
             None => Err(NatsError::TimedOut { what: subject.to_owned(), within }),
         }
+    }
+
+    /// Asks; any number of answers may come.
+    pub(super) fn ask(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        payload: &[u8],
+    ) -> Result<Answers, NatsError> {
+        let answers = self.inboxes.take(self)?;
+        self.publish(subject, Some(answers.reply()), headers, payload)?;
+        Ok(answers)
     }
 
     /// Listens to a subject; at most `limit` messages wait, more are dropped.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ack::{ApiError, Expect, PubAck};
-use super::connection::{ANSWERS, Connection};
+use super::connection::Connection;
 use super::error::NatsError;
 
 /// JetStream of one domain.
@@ -131,9 +131,7 @@ impl JetStream {
         within: Duration,
     ) -> Result<PubAck, NatsError> {
         let expected = [headers, &[("Nats-Expected-Stream", expect.stream.as_str())]].concat();
-        let inbox = self.connection.new_inbox();
-        let answers = self.connection.subscribe(&inbox, ANSWERS)?;
-        self.connection.publish(subject, Some(&inbox), &expected, payload)?;
+        let answers = self.connection.ask(subject, &expected, payload)?;
         let mut other = None;
         // Somebody else's stream on the same subject answers too: it is passed over.
         while let Some(answer) = answers.next(within)? {

@@ -13,6 +13,7 @@
 )]
 
 mod ack;
+mod ask;
 mod connection;
 mod error;
 mod jetstream;

@@ -137,3 +137,29 @@ fn a_line_that_carries_nothing_holds_no_publisher_for_ever() {
     let asked = connection.request("a", &[], b"", WITHIN);
     assert!(matches!(asked, Err(NatsError::NoResponders { .. })), "{asked:?}");
 }
+
+#[test]
+fn an_answer_that_comes_late_is_not_taken_for_that_of_the_next_question() {
+    let server = Server::plain("");
+    let connection = connect(&settings(server.url())).unwrap();
+    let asked = connection.subscribe("ask", 8).unwrap();
+    let late = connection.request("ask", &[], b"1", Duration::from_millis(50));
+    assert!(matches!(late, Err(NatsError::TimedOut { .. })), "{late:?}");
+    let first = asked.next(WITHIN).unwrap().unwrap();
+    let answering = std::thread::spawn({
+        let connection = connection.clone();
+        move || {
+            let second = asked.next(WITHIN).unwrap().unwrap();
+            // They come first, and then the one that counts.
+            for _ in 0..6 {
+                connection.publish(first.reply.as_deref().unwrap(), None, &[], b"late").unwrap();
+            }
+            connection.publish(second.reply.as_deref().unwrap(), None, &[], b"right").unwrap();
+        }
+    });
+    let answer = connection.request("ask", &[], b"2", WITHIN).unwrap();
+    assert_eq!(answer.payload, b"right");
+    answering.join().unwrap();
+    // What came for the first question after the second waits in nobody's way.
+    assert!(matches!(connection.request("nobody", &[], b"", WITHIN), Err(NatsError::NoResponders { .. })));
+}

@@ -19,7 +19,7 @@ use crate::link::frame::{self, FromLink, HEAD_BYTES, Hello, Phase, ToLink};
 /// Frames on their way to the process: a window of facts, some puts and answers.
 const FRAMES: usize = 128;
 /// A link that says nothing for so long is killed: it asks once a minute, and ends itself after 150 s without an answer.
-pub(super) const SILENCE: Duration = Duration::from_secs(180);
+pub(super) const SILENCE: Duration = Duration::from_secs(240);
 
 /// A process.
 pub(super) struct Process {
