@@ -124,13 +124,20 @@ fn log_to_stderr() {
     let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
     logger.format(|to, record| {
         let level = record.level().as_str().to_ascii_lowercase();
+        let text = printable(&record.args().to_string());
         if std::env::var_os("JOURNAL_STREAM").is_some() {
-            writeln!(to, "{level}: {}", record.args())
+            writeln!(to, "{level}: {text}")
         } else {
-            writeln!(to, "{} {level}: {}", agent::wall_clock(), record.args())
+            writeln!(to, "{} {level}: {text}", agent::wall_clock())
         }
     });
     logger.init();
+}
+
+/// What a server or a job says may not move a terminal's cursor, nor look like a line of ours.
+fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 fn say(text: &str) -> ExitCode {
@@ -163,5 +170,10 @@ mod tests {
         for words in [&["--config"][..], &["x"], &["--chekc"]] {
             assert!(read(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_log_line_is_one_line() {
+        assert_eq!(printable("5 °C\n2026 error: x\u{1b}[2J"), "5 °C\\n2026 error: x\\u{1b}[2J");
     }
 }

@@ -16,6 +16,8 @@ use crate::nats::StreamInfo;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The bucket is read again after this, and up to a fifth more, where it has changed at all: hints may be lost.
 const CHECK: Duration = Duration::from_secs(540);
+/// Between two readings of all that hints ask for: anybody may forge one.
+const SPACING: Duration = Duration::from_secs(5);
 
 struct Watch<'a> {
     link: &'a Link,
@@ -23,6 +25,8 @@ struct Watch<'a> {
     /// The bucket as it was when it was last read whole.
     read: Option<StreamInfo>,
     check_at: Duration,
+    /// When the last reading of all ended.
+    read_at: Duration,
     again: Again,
     /// That there is no bucket was said.
     missing: bool,
@@ -38,6 +42,7 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
         hints: definitions.then(|| Hints::subscribe(link)),
         read: None,
         check_at: Duration::ZERO,
+        read_at: Duration::ZERO,
         again: Again::default(),
         missing: false,
         returns: 0,
@@ -103,6 +108,7 @@ impl Watch<'_> {
     fn read_all(&mut self, info: StreamInfo) -> bool {
         let done = bucket::snapshot(self.link, &info);
         self.link.pulse.note(&done, Phase::Definitions, &self.link.out);
+        self.read_at = now();
         self.read = match done {
             Ok(()) => {
                 self.check_at = now() + CHECK + chance(CHECK / 5);
@@ -131,7 +137,8 @@ impl Watch<'_> {
             match done {
                 Ok(true) => {}
                 Ok(false) | Err(_) => {
-                    // The next round reads all; it comes at once.
+                    // The next round reads all.
+                    std::thread::sleep((self.read_at + SPACING).saturating_sub(now()));
                     self.read = None;
                     self.check_at = Duration::ZERO;
                     return;

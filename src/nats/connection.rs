@@ -39,20 +39,44 @@ pub struct Subscription {
 }
 
 impl Connection {
-    /// Connects to the first server that lets us in, trying each once. The client has no patience of its own, so it does
-    /// this on a thread that is left behind when it does not come back.
+    /// Connects to the first server that lets us in, in the order given, each within its share of the time.
     ///
     /// `trouble` is called once, from the client's thread, when the connection has ended: it must not call back.
     ///
     /// # Errors
-    /// No server within that time, or none lets us in.
+    /// No server within that time, or none lets us in: of several reasons one that may pass.
     pub fn connect(
         settings: &Settings,
         within: Duration,
         trouble: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, NatsError> {
-        let servers = settings.servers.join(", ");
-        let failed = |source: std::io::Error| NatsError::Connect { servers: servers.clone(), source };
+        let trouble = Arc::new(trouble);
+        let share = within / u32::try_from(settings.servers.len().max(1)).unwrap_or(u32::MAX);
+        let mut failed = None;
+        for server in &settings.servers {
+            let one = Settings { servers: vec![server.clone()], ..settings.clone() };
+            let trouble = Arc::clone(&trouble);
+            match Self::reach(&one, server, share, move |why| trouble(why)) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => {
+                    if failed.as_ref().is_none_or(NatsError::is_final) {
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| NatsError::Settings("no server is given".to_owned())))
+    }
+
+    /// Connects to one server. The client has no patience of its own, so it does this on a thread that is left behind when
+    /// it does not come back.
+    fn reach(
+        settings: &Settings,
+        server: &str,
+        within: Duration,
+        trouble: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, NatsError> {
+        let failed = |source: std::io::Error| NatsError::Connect { servers: server.to_owned(), source };
         let connected = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(Mutex::new(None));
         let Prepared { options, files } = settings.prepare(Arc::clone(&connected))?;
@@ -71,26 +95,26 @@ impl Connection {
                 *word.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
             });
         let (answer, answers) = mpsc::sync_channel(1);
-        let urls = settings.servers.join(",");
+        let url = server.to_owned();
         thread::Builder::new()
             .name("connect".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 // Nobody waits any more: what came of it goes with the process.
-                answer.send(options.connect(urls)).unwrap_or_default();
+                answer.send(options.connect(url)).unwrap_or_default();
                 drop(files);
             })
             .map_err(failed)?;
         let client = match answers.recv_timeout(within) {
             Ok(result) => result.map_err(failed)?,
-            Err(_) => return Err(NatsError::TimedOut { what: format!("connecting to {servers}"), within }),
+            Err(_) => return Err(NatsError::TimedOut { what: format!("connecting to {server}"), within }),
         };
         connected.store(true, Ordering::SeqCst);
         if let Err(error) = socket::watch() {
             log::warn!("a dead line is found late, since TCP cannot be told to watch it: {error}");
         }
-        let (server, plain) = about(settings);
-        Ok(Self { client, inboxes: Inboxes::default(), ended, server, plain })
+        let plain = !settings.wants_tls() && !is_local(host(server));
+        Ok(Self { client, inboxes: Inboxes::default(), ended, server: server.to_owned(), plain })
     }
 
     /// Which server it is, for a person.
@@ -279,12 +303,6 @@ fn ending(
             trouble(why);
         }
     })
-}
-
-/// Which server it is (the client does not say which of several), and whether the way there can be read.
-fn about(settings: &Settings) -> (String, bool) {
-    let local = settings.servers.iter().all(|server| is_local(host(server)));
-    (settings.servers.join(" or "), !settings.wants_tls() && !local)
 }
 
 /// The host of `scheme://host:port`.

@@ -33,6 +33,20 @@ fn nobody_there_and_a_server_that_says_nothing_are_told_in_time() {
 }
 
 #[test]
+fn a_server_that_says_nothing_keeps_nobody_from_the_next_one() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (first, server) = (format!("nats://{}", silent.local_addr().unwrap()), Server::plain(""));
+    let both = Settings { servers: vec![first, server.url()], ..settings(server.url()) };
+    let connection = Connection::connect(&both, Duration::from_secs(2), |_| {}).unwrap();
+    assert_eq!(connection.server(), server.url());
+    let nobody = format!("nats://127.0.0.1:{}", free_port());
+    let (wanted, auth) = (Server::plain("authorization { token: secret }"), Auth::Token("wrong".to_owned()));
+    let neither = Settings { servers: vec![wanted.url(), nobody], auth, ..both };
+    let error = refused(&neither);
+    assert!(!error.is_final(), "the other may come back: {error:?}");
+}
+
+#[test]
 fn each_way_to_say_who_one_is_opens_the_door_and_a_wrong_word_is_final() {
     let pair = nkeys::KeyPair::new_user();
     let ways = [
