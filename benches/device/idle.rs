@@ -64,6 +64,6 @@ pub(super) fn measure(table: &mut Table) -> Outcomes<()> {
     table.row("  threads", format!("{threads} in {processes} process(es)"), "");
     let note = if idle < FULL { "; BENCH_IDLE=120s for all of it" } else { "" };
     let watched = format!("{wakeups} in {} s{note}", idle.as_secs());
-    table.row("  wake-ups (context switches of all threads)", watched, "0 in 120 s");
+    table.row("  wake-ups (voluntary switches of all threads)", watched, "0 in 120 s");
     device.stop()
 }

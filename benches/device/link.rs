@@ -85,6 +85,6 @@ pub(super) fn measure(table: &mut Table) -> Outcomes<()> {
         watched.as_secs(),
         after.1 - before.1
     );
-    table.row("  wake-ups (context switches of all threads)", count, "12 in 120 s");
+    table.row("  wake-ups (voluntary switches of all threads)", count, "12 in 120 s");
     device.stop()
 }

@@ -72,14 +72,13 @@ fn stat(pid: u32) -> Outcomes<Vec<String>> {
     Ok(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Context switches of all threads, voluntary and not: each wake-up ends in one.
+/// Voluntary context switches of all threads: each wake-up ends in one. (What another process pushed aside did not sleep.)
 pub(super) fn switches(pid: u32) -> Outcomes<u64> {
     let mut count = 0;
     for process in tree(pid)? {
         for thread in fs::read_dir(format!("/proc/{process}/task"))? {
             let status = fs::read_to_string(thread?.path().join("status"))?;
-            count +=
-                field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
+            count += field(&status, "voluntary_ctxt_switches:");
         }
     }
     Ok(count)
