@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -245,8 +246,23 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 }
 
 /// A port that nobody listens on now.
+///
+/// Below the range that the kernel takes the ports of outgoing connections from (`ip_local_port_range`): until the server
+/// listens, and while it is down for a test, some other connection might get it. Each is given out once.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    // Test programs that run beside this one begin elsewhere.
+    let begin = std::process::id() % COUNT * 61;
+    for _ in 0..COUNT {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + (begin + given) % COUNT).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {COUNT} from {FIRST} on is free");
 }
 
 /// Whether a client's first words are answered.
