@@ -12,6 +12,7 @@ mod device {
     mod files;
     mod gates;
     mod kills;
+    mod manager;
     mod rig;
     mod witness;
 }

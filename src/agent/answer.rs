@@ -45,7 +45,7 @@ impl Agent {
             Request::History { job, limit } => self.history(job, limit, reply),
             Request::Reload {} => {
                 // Answered once what was accepted is durable.
-                let reloaded = Reply::Reloaded(self.reload());
+                let reloaded = Reply::Reloaded(self.reload_asked());
                 let ask = self.ask(reply);
                 self.turn.acts.push(Act::Answer { ask, reply: reloaded });
             }
@@ -59,6 +59,11 @@ impl Agent {
             Request::Stop { job, id } => {
                 let ask = self.ask(reply);
                 self.step(Event::Stop { job, by: asker.to_string(), id, ask });
+            }
+            Request::EndRuns {} => {
+                log::info!("the machine goes down: every run is told to end, and none is started");
+                let ask = self.ask(reply);
+                self.step(Event::EndRuns { by: format!("machine shutdown ({asker})"), ask });
             }
             Request::Pause { job } => {
                 let ask = self.ask(reply);

@@ -19,6 +19,7 @@ use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, Unsent};
 use super::answer::Asker;
 use super::clock::{self, Trust};
 use super::link::{FactSender, Link, Results};
+use super::manager::Manager;
 use super::timer::Timer;
 use super::turns::Turns;
 use super::writer::Writer;
@@ -78,6 +79,7 @@ impl Agent {
             inbox,
             executor,
             timer,
+            manager: Manager::new(now),
             epoch,
             since: now.wall,
             disk_again: None,

@@ -8,6 +8,14 @@ use crate::scheduler::{Event, Plan};
 use super::{Agent, turns};
 
 impl Agent {
+    /// [`reload`](Self::reload), because somebody asks for it; the service manager hears of it.
+    pub(super) fn reload_asked(&mut self) -> Reloaded {
+        self.manager.reloading();
+        let reloaded = self.reload();
+        self.manager.ready();
+        reloaded
+    }
+
     /// Reads the jobs directory again and brings what changed in force.
     pub(super) fn reload(&mut self) -> Reloaded {
         self.bulky = true;

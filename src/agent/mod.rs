@@ -16,6 +16,7 @@ mod check;
 mod clock;
 mod jobs;
 mod link;
+mod manager;
 mod rules;
 mod signals;
 mod start;
@@ -50,6 +51,7 @@ pub use rules::rules;
 
 use answer::Asker;
 use link::{Link, News};
+use manager::Manager;
 use signals::Signal;
 use timer::{Armed, Ring, Timer};
 use turns::{Retry, Turns};
@@ -127,6 +129,7 @@ pub fn run(config: Config) -> Result<(), AgentError> {
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(async {
         let (mut agent, inbox) = Agent::begin(config, Rc::clone(&executor))?;
+        agent.manager.ready();
         agent.live(&inbox).await;
         Ok(())
     }))
@@ -187,6 +190,7 @@ struct Agent {
     inbox: Sender<Happening>,
     executor: Rc<LocalExecutor<'static>>,
     timer: Rc<Timer>,
+    manager: Manager,
     epoch: Epoch,
     since: WallTime,
     /// When a disk that refused is asked again.
@@ -255,7 +259,9 @@ impl Agent {
         self.tend_link();
         // While a batch is under way its answer is what wakes the loop.
         let disk = self.disk_again.filter(|_| !self.turns.is_committing()).map(|at| now.wall_at(at));
-        let wake = [self.core.wake(now), disk].into_iter().flatten().min();
+        self.manager.status(|| summary(&self.catalog, self.link.as_ref()));
+        let watchdog = self.manager.feed(now).map(|at| now.wall_at(at));
+        let wake = [self.core.wake(now), disk, watchdog].into_iter().flatten().min();
         match self.timer.arm(wake) {
             Ok(armed) => self.clock_was_set = armed == Armed::ClockSet,
             Err(error) => log::error!("arm the timer: {error}"),
@@ -290,12 +296,13 @@ impl Agent {
         match signal {
             Signal::Stop => {
                 log::info!("stopping; running jobs go on");
+                self.manager.stopping();
                 self.note(EventKind::Stopped);
                 self.stopping = true;
                 self.link = None;
             }
             Signal::Reload => {
-                let reloaded = self.reload();
+                let reloaded = self.reload_asked();
                 log::info!(
                     "reloaded: {} jobs in force, {} refused",
                     reloaded.accepted.len(),
@@ -408,6 +415,19 @@ fn send(to: &Sender<Reply>, reply: Reply) {
     if to.try_send(reply).is_err() {
         log::debug!("nobody waits for this answer any more");
     }
+}
+
+/// What `systemctl status` shows.
+fn summary(catalog: &Catalog, link: Option<&Link>) -> String {
+    let (jobs, refused) = (catalog.jobs().count(), catalog.refused().len());
+    let mut line = format!("{jobs} jobs in force");
+    if refused > 0 {
+        line.push_str(&format!(", {refused} refused"));
+    }
+    if let Some(link) = link {
+        line.push_str(&format!("; link {}", link.state()));
+    }
+    line
 }
 
 /// An error and what caused it, in one line: for where it is logged.

@@ -53,7 +53,7 @@ impl Peer {
             | Request::Pause { .. }
             | Request::Resume { .. }
             | Request::Status {} => true,
-            Request::Remove { .. } | Request::Reload {} => self.is_owner(),
+            Request::EndRuns {} | Request::Remove { .. } | Request::Reload {} => self.is_owner(),
         }
     }
 
@@ -80,6 +80,7 @@ mod tests {
         for (uid, reload) in [(0, true), (500, true), (1000, false)] {
             assert_eq!(peer(uid).may(&Request::Reload {}), reload, "uid {uid}");
             assert_eq!(peer(uid).may(&Request::Remove { job: job() }), reload);
+            assert_eq!(peer(uid).may(&Request::EndRuns {}), reload);
             assert_eq!(peer(uid).is_owner(), reload);
             for request in [
                 Request::List {},

@@ -66,6 +66,9 @@ pub enum Request {
         /// The job.
         job: JobName,
     },
+    /// The machine goes down: end every run, and start nothing more until the agent starts anew. Answered when the ends
+    /// are durable.
+    EndRuns {},
     /// Remove an orphan: a definition that the centre's bucket lost without withdrawing it.
     Remove {
         /// The job.
@@ -103,7 +106,7 @@ pub enum Reply {
     },
     /// To `run` with `wait`: the final record.
     Ran(Box<RecordJson>),
-    /// To `stop`, `pause`, `resume`: it is durable.
+    /// To `stop`, `pause`, `resume`, `end_runs`: it is durable.
     Done {
         /// What was done, for a person.
         message: String,
@@ -379,6 +382,19 @@ pub enum LinkState {
     Waiting,
     /// It is not started at all; `trouble` says why.
     Down,
+}
+
+/// In a word or two.
+impl core::fmt::Display for LinkState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::NoHub => "connected, but the hub does not answer",
+            Self::Up => "up",
+            Self::Waiting => "down",
+            Self::Down => "not started",
+        })
+    }
 }
 
 /// The store's figures, counted since the agent's start where nothing else is said.

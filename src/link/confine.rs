@@ -15,6 +15,10 @@ const DESCRIPTORS: u64 = 64;
 /// Gives it up. `become_user`: the uid and gid to be from now on.
 pub(super) fn confine(become_user: Option<(u32, u32)>) -> io::Result<()> {
     let parent = getppid();
+    // What protects the agent when memory runs out does not protect what can be started again.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "0") {
+        log::debug!("write /proc/self/oom_score_adj: {error}");
+    }
     if let Some((uid, gid)) = become_user {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         setgroups(&[])?;

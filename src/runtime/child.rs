@@ -16,6 +16,7 @@ use rustix::fs::Mode;
 
 use super::env::{PATH, SHELL};
 use super::error::{reason, reason_of};
+use super::oom;
 use super::spec::RunSpec;
 use super::sys::{self, Step};
 use super::user::{Identity, Ids};
@@ -53,10 +54,10 @@ impl Prepared {
 
     /// Starts the command. Afterwards this process has its own directory and umask again.
     pub(super) fn start(&self, output: &PipeWriter) -> Result<Pid, String> {
-        let started = match &self.identity.drop {
+        let started = oom::unprotected(|| match &self.identity.drop {
             None => self.as_self(output),
             Some(ids) => self.as_user(ids, output),
-        };
+        });
         rustix::process::umask(super::UMASK);
         // A runner must not hold a file system busy. `/` can be entered.
         chdir(FALLBACK).map_err(reason)?;

@@ -31,6 +31,7 @@ mod launch;
 mod live;
 mod main;
 mod nursery;
+mod oom;
 mod output;
 mod proc;
 mod result;

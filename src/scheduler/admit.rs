@@ -118,7 +118,8 @@ impl Scheduler {
     /// Starts what may start, and asks for the readings that are missing.
     pub(super) fn admit(&mut self, readiness: Readiness, turn: &mut Turn<'_>) {
         let lives = || self.jobs.values().flat_map(|job| &job.lives);
-        let slots = self.settings.max_runs.saturating_sub(lives().filter(|life| life.holds_slot()).count());
+        let most = if self.ending.is_some() { 0 } else { self.settings.max_runs };
+        let slots = most.saturating_sub(lives().filter(|life| life.holds_slot()).count());
         let checks = slots.saturating_sub(lives().filter(|life| life.is_checking()).count());
         let fresh = self.probing.fresh.take();
         let mut round =

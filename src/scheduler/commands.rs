@@ -100,6 +100,30 @@ impl Scheduler {
         turn.effects.answer(ask, Reply::Done { message: format!("stopping {count} {runs} of {name}") });
     }
 
+    /// What waits, for a retry too, goes on waiting: after the boot it is what was missed.
+    pub(super) fn end_runs(&mut self, by: &str, ask: AskId, turn: &mut Turn<'_>) {
+        self.ending.get_or_insert_default().push(ask);
+        let why = StopWhy::Command { by: by.to_owned() };
+        for (name, job) in &mut self.jobs {
+            turn.with(name, job, |job, cx| {
+                let goes_on = |life: &Life| matches!(life.stage, Stage::Starting(_) | Stage::Running(_));
+                job.each_life(cx, |life| goes_on(life).then(|| LifeEvent::Stop(why.clone())));
+            });
+        }
+    }
+
+    /// Once nothing runs any more, those who wait for that hear of it, when it is durable.
+    pub(super) fn answer_ended(&mut self, turn: &mut Turn<'_>) {
+        let Some(asks) = self.ending.as_mut().filter(|asks| !asks.is_empty()) else { return };
+        if self.jobs.values().flat_map(|job| &job.lives).any(Life::holds_slot) {
+            return;
+        }
+        for ask in asks.drain(..) {
+            let message = "every run has ended; nothing starts until the agent does".to_owned();
+            turn.effects.answer(ask, Reply::Done { message });
+        }
+    }
+
     pub(super) fn pause(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
         let (readiness, agent) = (self.clock.ready(turn.now), &self.settings.agent);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };

@@ -71,6 +71,13 @@ pub enum Event {
         /// Whom to answer.
         ask: AskId,
     },
+    /// The machine goes down: all runs end, and none starts any more.
+    EndRuns {
+        /// Who says so, as the records say it.
+        by: String,
+        /// Whom to answer once all have ended.
+        ask: AskId,
+    },
     /// Somebody asks that the job's runs end.
     Stop {
         /// The job.

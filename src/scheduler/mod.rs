@@ -67,6 +67,8 @@ pub struct Scheduler {
     last_run: u64,
     /// Policies in use: most jobs share one.
     policies: Vec<Rc<Policy>>,
+    /// The machine goes down: nothing starts. Whoever waits for the end of all runs.
+    ending: Option<Vec<AskId>>,
     /// Commands that have been taken, oldest first: asked twice they run once.
     commands: VecDeque<CommandId>,
 }
@@ -119,6 +121,7 @@ impl Scheduler {
             Event::NotStored { run } => self.tell(run, LifeEvent::NotStored, &mut turn),
             Event::Run { job, id, force, ask } => self.run(&job, id, force, ask, &mut turn),
             Event::Stop { job, by, id, ask } => self.stop(&job, &by, id, ask, &mut turn),
+            Event::EndRuns { by, ask } => self.end_runs(&by, ask, &mut turn),
             Event::Pause { job, ask } => self.pause(&job, ask, &mut turn),
             Event::Resume { job, ask } => self.resume(&job, ask, &mut turn),
         }
@@ -143,6 +146,7 @@ impl Scheduler {
             });
         }
         self.admit(readiness, &mut turn);
+        self.answer_ended(&mut turn);
         self.note_pending(&mut turn);
         self.forget(&mut turn);
         self.clock.close_turn();

@@ -45,6 +45,7 @@ impl Scheduler {
             probing: Probing::default(),
             last_run: image.last_run,
             policies: Vec::new(),
+            ending: None,
             commands: image.commands.iter().cloned().collect::<VecDeque<_>>(),
         };
         for (name, progress) in &image.progress {

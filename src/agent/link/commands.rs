@@ -54,6 +54,7 @@ impl Agent {
             | Request::History { .. }
             | Request::Pause { .. }
             | Request::Resume { .. }
+            | Request::EndRuns {}
             | Request::Remove { .. }
             | Request::Reload {} => {
                 let message =

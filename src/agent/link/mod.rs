@@ -117,6 +117,10 @@ impl Link {
         }
     }
 
+    pub(super) fn state(&self) -> LinkState {
+        self.state
+    }
+
     fn send(&mut self, frames: impl IntoIterator<Item = ToLink>) {
         let Some(process) = &mut self.process else { return };
         for frame in frames {

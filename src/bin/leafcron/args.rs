@@ -75,6 +75,8 @@ pub(crate) enum Verb {
         /// The job
         job: JobName,
     },
+    /// End all runs and start nothing until the agent starts anew: for the machine's shutdown, which a unit tells
+    EndRuns,
     /// Let nothing of a job fire until it is resumed
     Pause {
         /// The job

@@ -70,6 +70,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             run(&mut client()?, &request, json)
         }
         Verb::Stop { job } => act::done(&mut client()?, &Request::Stop { job: job.clone(), id: None }, json),
+        Verb::EndRuns => act::done(&mut client()?, &Request::EndRuns {}, json),
         Verb::Pause { job } => act::done(&mut client()?, &Request::Pause { job: job.clone() }, json),
         Verb::Resume { job } => act::done(&mut client()?, &Request::Resume { job: job.clone() }, json),
         Verb::Remove { job } => act::done(&mut client()?, &Request::Remove { job: job.clone() }, json),

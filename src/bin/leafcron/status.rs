@@ -113,10 +113,8 @@ fn link(link: &LinkStatus, here: &Here) -> Vec<String> {
     let server = link.server.as_ref().map(|server| format!(" to {server}")).unwrap_or_default();
     let state = match link.state {
         LinkState::Up => format!("up{server}"),
-        LinkState::Connecting => "connecting".to_owned(),
         LinkState::NoHub => format!("connected{server}, but the hub does not answer"),
-        LinkState::Waiting => "down".to_owned(),
-        LinkState::Down => "not started".to_owned(),
+        state @ (LinkState::Connecting | LinkState::Waiting | LinkState::Down) => state.to_string(),
     };
     let next = link.next_try.map(|at| format!("; tried again {}", here.distance(at))).unwrap_or_default();
     let mut lines = vec![

@@ -334,3 +334,27 @@ fn a_run_stopped_before_its_command_began_is_stopped_and_not_tried_again() {
     assert_eq!(world.records[0].started, None);
     assert!(world.core.runs(None).is_empty());
 }
+
+#[test]
+fn at_the_machines_shutdown_runs_end_and_what_waits_waits_for_the_next_boot() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
+    world.define("b", r#""schedule":"2 0 * * *""#);
+    let end_runs = || Event::EndRuns { by: "machine shutdown".to_owned(), ask: AskId(7) };
+    world.pass(60);
+    let (first, answers) = (world.only_run(), world.replies.len());
+    world.turn([end_runs()]);
+    assert_eq!(world.stops, [first]);
+    assert_eq!(world.replies.len(), answers, "it has not ended");
+    world.pass(60);
+    assert_eq!(world.starts.len(), 1, "b is due, and nothing starts");
+    world.end(first, How::Stopped(Ending { exit_code: None, signal: Some(15) }));
+    assert!(matches!(world.replies.last(), Some(Reply::Done { .. })));
+    assert_eq!(world.finals("a"), ["60 stopped(command)"]);
+    assert_eq!(world.records[0].stopped_by.as_deref(), Some("machine shutdown"));
+    let answers = world.replies.len();
+    world.turn([end_runs()]);
+    assert_eq!(world.replies.len(), answers + 1, "nothing runs: answered at once");
+    world.power_cut(600);
+    assert_eq!(world.started_dues("b"), [120]);
+}
