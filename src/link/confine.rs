@@ -5,12 +5,12 @@
 use std::io;
 
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::unistd::{Gid, Uid, getppid, setgroups, setresgid, setresuid};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Descriptors at once: a socket, the agent, some files in memory, and a moment's look into /proc.
-const DESCRIPTORS: u64 = 64;
+const DESCRIPTORS: rlim_t = 64;
 
 /// Gives it up. `become_user`: the uid and gid to be from now on.
 pub(super) fn confine(become_user: Option<(u32, u32)>) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::SigSet;
+use nix::sys::time::TimeValLike;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::child::Prepared;
@@ -96,9 +97,8 @@ fn wall_clock() -> WallTime {
 /// What all processes used that were waited for, by the runner or by one that it waited for.
 fn usage() -> Usage {
     let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Usage::default() };
-    let micros = [used.user_time(), used.system_time()]
-        .map(|time| time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec()));
-    let cpu_ms = u64::try_from(micros.iter().sum::<i64>()).unwrap_or(0) / 1_000;
+    let micros = used.user_time().num_microseconds().saturating_add(used.system_time().num_microseconds());
+    let cpu_ms = u64::try_from(micros).unwrap_or(0) / 1_000;
     Usage { cpu_ms, max_rss_kib: u64::try_from(used.max_rss()).unwrap_or(0) }
 }
 
