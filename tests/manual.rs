@@ -96,6 +96,13 @@ fn the_examples_of_the_manual_are_accepted() {
 }
 
 #[test]
+fn the_examples_are_accepted() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/jobs");
+    let checked = Command::new(env!("CARGO_BIN_EXE_leafcron")).arg("check").arg(examples).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
 fn the_sample_names_every_key_and_what_it_calls_a_default_is_one() {
     let sample = read("systemd/leafcrond.toml");
     assert!(Config::parse(&sample, None, &host()).unwrap() == Config::parse("", None, &host()).unwrap());
