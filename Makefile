@@ -13,7 +13,7 @@ DEVICE := --no-default-features --lib --bin leafcrond
 
 .PHONY: help
 help: # what can be made
-	@sed -n 's/^\([a-z]*\):.* # \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand --tabs=16
+	@sed -n 's/^\([a-z-]*\):.* # \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand --tabs=16
 
 .PHONY: demo
 demo: setup-build # leafcrond for half a minute, killed in the middle, and every due instant accounted for
@@ -21,16 +21,32 @@ demo: setup-build # leafcrond for half a minute, killed in the middle, and every
 	@$(CARGO) run --quiet --example demo
 
 .PHONY: test
-test: setup-test format deny lint tests # everything: format, dependencies, lints, both builds, all tests
+test: setup-test format deny lint tests test-cross # everything: format, dependencies, lints, both builds, all tests, armv7 by qemu
 	@if [ -s "$${CARGO_TARGET_DIR:-target}/not-checked" ]; then cat "$${CARGO_TARGET_DIR:-target}/not-checked"; fi
 
 .PHONY: tests
 tests: setup-build
 	$(CARGO) test --no-fail-fast
 
+.PHONY: test-cross
+test-cross: setup-build # the unit tests on armv7, under qemu-user
+	cross/test
+
 .PHONY: bench
 bench: setup-build # the budgets of size, memory, wake-ups, lateness and 200 at once, measured; BENCH_IDLE=120s
 	$(CARGO) bench --bench device
+
+.PHONY: cross
+cross: setup-build # both binaries for armv7 and arm64, what they need and how large they are; TARGETS="..."
+	cross/build $(TARGETS)
+
+.PHONY: deb
+deb: setup-build # Debian packages in target/deb: armhf, arm64, amd64; ARCHITECTURES="..."
+	cross/deb $(ARCHITECTURES)
+
+.PHONY: test-package
+test-package: setup-build # the package under systemd in a container, installed to purged; ARCHITECTURE=amd64; needs root
+	tests/package/run $(or $(ARCHITECTURE),amd64)
 
 .PHONY: check
 check: setup-build # compiles all of it, and the device binary without the command line

@@ -1,6 +1,6 @@
 //! The manual, the sample of the configuration and the units say what the code does: no field, option, verb or user can be
 //! added, removed or served without them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics says what is wrong")]
+#![expect(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -86,7 +86,7 @@ impl Runtime {
         let runs = open_runs(run_dir, &path).doing(|| format!("open {}", path.display()))?;
         let program = rustix::fs::openat(CWD, program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .doing(|| format!("open {}", program.display()))?;
-        nix::sys::prctl::set_child_subreaper(true).doing(|| "become a subreaper".to_owned())?;
+        tree::adopt_orphans().doing(|| "become a subreaper".to_owned())?;
         Ok(Self { runs, launcher: Launcher::new(program, launch) })
     }
 

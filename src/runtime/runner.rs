@@ -15,7 +15,7 @@ use super::error::{Doing, RuntimeError};
 use super::result::{End, RunResult};
 use super::spec::RunSpec;
 use super::supervise::{self, Bounds, Ended};
-use super::{proc, sys};
+use super::{proc, sys, tree};
 use crate::job::{Output, RunId, Usage, WallTime};
 
 /// What every process of this room does once, before it starts or forks another.
@@ -66,7 +66,7 @@ pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> 
 
 fn session() -> io::Result<()> {
     rustix::process::setsid()?;
-    nix::sys::prctl::set_child_subreaper(true)?;
+    tree::adopt_orphans()?;
     let name = std::ffi::CString::new(proc::RUNNER_NAME)?;
     Ok(nix::sys::prctl::set_name(&name)?)
 }

@@ -10,6 +10,7 @@
 //! Sources: `pidfd_open(2)`, `pidfd_send_signal(2)`, `PR_SET_CHILD_SUBREAPER(2const)`, `credentials(7)`.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -17,6 +18,18 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::proc::{self, Process};
+
+/// What loses its parent below this process becomes its child. Every Linux since 3.4 knows how; qemu-user says that it does
+/// not, and under it an orphan is init's: found by its session and its variables, if it keeps them.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    match nix::sys::prctl::set_child_subreaper(true) {
+        Err(nix::errno::Errno::EINVAL) => {
+            log::debug!("PR_SET_CHILD_SUBREAPER is not served: is this an emulator?");
+            Ok(())
+        }
+        done => Ok(done?),
+    }
+}
 
 /// What became of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
