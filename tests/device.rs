@@ -11,6 +11,7 @@ mod device {
     mod command_line;
     mod files;
     mod gates;
+    mod import;
     mod kills;
     mod manager;
     mod rig;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use leafcron::job::{CommandId, JobName};
 
 use crate::hub::Hub;
@@ -102,6 +102,8 @@ pub(crate) enum Verb {
         #[arg(value_name = "FILE|DIR")]
         paths: Vec<PathBuf>,
     },
+    /// Make jobs of crontabs, and name each line that changes or cannot be carried
+    Import(Import),
     /// Have the agent read its jobs directory again
     Reload,
     /// Ask the fleet, over NATS: for its operator
@@ -122,4 +124,38 @@ pub(crate) struct Explain {
     /// How many fires
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) count: u16,
+}
+
+/// Crontabs, and what becomes of them.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("crontabs").required(true).multiple(true),
+    after_help = "Without --write the jobs are printed, as one jobs file. cron's own files are left as they are: once the jobs \
+                  are in force, take their lines out of cron, or both run them.\n\n\
+                  Exit status: 0 all is carried; 1 some line is not, or a file is there already; 2 a crontab cannot be \
+                  read, or nothing can be written.\n\n\
+                  Examples: `crontab -l | leafcron import -`; `leafcron import --system --write` as root."
+)]
+pub(crate) struct Import {
+    /// Crontabs; `-`: standard input. In /etc/crontab and /etc/cron.d each line names a user; else it is a user's own
+    #[arg(value_name = "FILE", group = "crontabs")]
+    pub(crate) files: Vec<PathBuf>,
+    /// /etc/crontab, and what cron reads in /etc/cron.d
+    #[arg(long, group = "crontabs")]
+    pub(crate) system: bool,
+    /// This user's crontab, from cron's spool (more than one may be given)
+    #[arg(long, value_name = "USER", group = "crontabs")]
+    pub(crate) user_crontab: Vec<String>,
+    /// Whose crontabs the FILEs are: their jobs run as this user [default: who asks]
+    #[arg(long = "as", value_name = "USER", requires = "files")]
+    pub(crate) owner: Option<String>,
+    /// Each line of the FILEs names a user
+    #[arg(long, requires = "files", conflicts_with = "owner")]
+    pub(crate) user_field: bool,
+    /// cron's files lie below this directory, where another machine's disk is mounted
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Write a jobs file for each crontab into the agent's jobs_dir; none is written over
+    #[arg(long)]
+    pub(crate) write: bool,
 }

@@ -1,5 +1,5 @@
-//! leafcron: the command line of the device's owner. Asks the agent over its socket; `explain LINE` and `check` need
-//! none.
+//! leafcron: the command line of the device's owner. Asks the agent over its socket; `explain LINE`, `check`
+//! and `import` need none.
 
 mod act;
 mod answer;
@@ -10,6 +10,7 @@ mod explain;
 mod here;
 mod history;
 mod hub;
+mod import;
 mod list;
 mod place;
 #[cfg(test)]
@@ -85,6 +86,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
         },
         Verb::Explain(asked) => explain::explain(&subject(cli, asked)?, asked, here, json),
         Verb::Hub(hub) => hub::hub(hub, here, json),
+        Verb::Import(asked) => import::import(&cli.agent, asked, json),
         Verb::Check { paths } => check::check(place::config(&cli.agent)?, paths, json),
     }
 }
