@@ -189,8 +189,8 @@ fn an_agent_that_goes_away_during_a_run_is_said_so() {
 }
 
 #[test]
-fn stop_pause_and_resume_say_what_was_done() {
-    for verb in ["stop", "pause", "resume"] {
+fn stop_pause_resume_and_remove_say_what_was_done() {
+    for verb in ["stop", "pause", "resume", "remove"] {
         let done = || Fake::serving(vec![Reply::Done { message: format!("{verb} is done") }]);
         let fake = done();
         assert_eq!(fake.run(&[verb, "backup"]).out, format!("{verb} is done\n"));

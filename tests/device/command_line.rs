@@ -156,3 +156,62 @@ fn an_unprivileged_agent_serves_its_own_user() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_paused_job_does_not_fire_until_it_is_resumed_and_the_pause_is_accounted_for() {
+    let mut rig = Rig::new("[job.tick]\nschedule = \"* * * * * *\"\ncommand = \"true\"\n");
+    rig.start();
+    rig.wait_for_finals("tick", 1);
+    for _ in 0..2 {
+        let paused = rig.leafcron(&["pause", "tick"]);
+        assert_eq!((paused.status.code(), text_of(&paused.stdout).as_ref()), (Some(0), "tick is paused\n"));
+    }
+    let row = |rig: &Rig| rig.json(&["list"])[0].clone();
+    assert_eq!((&row(&rig)["paused"], row(&rig).get("next")), (&true.into(), None));
+    wait_for("what ran has ended", || (row(&rig)["running"] == 0).then_some(()));
+    let before = rig.records("tick").len();
+
+    // It holds over the agent's death, and a manual run is allowed.
+    rig.kill();
+    rig.start();
+    assert_eq!(row(&rig)["paused"], true);
+    let explained = rig.leafcron(&["explain", "tick"]);
+    assert!(text_of(&explained.stdout).contains("leafcron resume tick"), "{}", text_of(&explained.stdout));
+    assert!(rig.leafcron(&["run", "tick", "--wait"]).status.success());
+    // Some instants of the pause pass.
+    let ended = rig.records("tick")[before].ended.secs();
+    let later = leafcron::job::WallTime::from_secs(ended + 3).to_string();
+    wait_for("two seconds pass", || {
+        (rig.json(&["status"])["now"].as_str().unwrap() >= later.as_str()).then_some(())
+    });
+    assert_eq!(rig.records("tick").len(), before + 1, "nothing but the manual run");
+
+    let resumed = rig.leafcron(&["resume", "tick"]);
+    assert_eq!((resumed.status.code(), text_of(&resumed.stdout).as_ref()), (Some(0), "tick fires again\n"));
+    rig.wait_for_finals("tick", before + 3);
+    let records = rig.records("tick");
+    let covered: Vec<_> = records.iter().filter(|record| record.reason == Some(Reason::Paused)).collect();
+    assert_eq!(covered.len(), 1, "{covered:#?}");
+    assert!(covered[0].covers.as_ref().is_some_and(|covers| covers.count >= 2), "{covered:#?}");
+    assert_eq!((&row(&rig)["paused"], row(&rig)["next"].is_string()), (&false.into(), true));
+    assert!(rig.leafcron(&["resume", "tick"]).status.success(), "it is, already");
+}
+
+#[test]
+fn pause_resume_and_remove_say_no_of_what_they_are_not_for() {
+    let mut rig = Rig::new(JOBS);
+    rig.start();
+    for verb in ["pause", "resume", "remove"] {
+        let unknown = rig.leafcron(&[verb, "nobody"]);
+        assert_eq!(unknown.status.code(), Some(1), "{verb}");
+        assert!(text_of(&unknown.stderr).contains("nobody"), "{verb}: {}", text_of(&unknown.stderr));
+    }
+    let file = rig.leafcron(&["remove", "three"]);
+    assert_eq!(file.status.code(), Some(1));
+    assert!(
+        text_of(&file.stderr).contains("three is no orphan: remove it from jobs.toml"),
+        "{}",
+        text_of(&file.stderr)
+    );
+    assert_eq!(rig.json(&["list"]).as_array().unwrap().len(), 4, "nothing went");
+}
