@@ -15,6 +15,7 @@ mod fleet {
     #[expect(dead_code, reason = "shared with the tests of the device alone")]
     mod device;
     mod hub;
+    mod patience;
     mod results;
     mod rig;
     #[path = "../servers/mod.rs"]

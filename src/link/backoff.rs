@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::frame::Phase;
+use super::haste::hastened;
 use crate::job::BootTime;
 
 const FIRST: Duration = Duration::from_millis(250);
@@ -49,7 +50,7 @@ impl Backoff {
             *ends += 1;
             if *ends >= ENDS {
                 *ends = 0;
-                self.left_out.insert(phase, now.plus(LEFT_OUT));
+                self.left_out.insert(phase, now.plus(hastened(LEFT_OUT)));
                 self.failures = 0;
             }
         }

@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::haste;
+
 /// A link process. The agent reaps it with all its dead children; the descriptor keeps a reused number from being killed
 /// in its place.
 #[derive(Debug)]
@@ -29,6 +31,9 @@ impl Child {
         if let Some(level) = std::env::var_os("RUST_LOG") {
             command.env("RUST_LOG", level);
         }
+        haste::hand_on(&mut command);
+        // Of a group of its own: Ctrl-C at a terminal is meant for the agent, whose end is its end.
+        command.process_group(0);
         let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).spawn()?;
         let pid = child.id();
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;

@@ -8,8 +8,8 @@ use crate::nats::{Message, NatsError};
 
 /// Commands that are not answered yet, at most.
 const OPEN: usize = 64;
-/// Commands that wait for this thread; more are dropped.
-const WAITING: usize = 256;
+/// Commands that wait for this thread; more are dropped. Each can be as large as the server allows.
+const WAITING: usize = OPEN;
 /// Where answers may go: to inboxes, and nowhere else.
 const INBOX: &str = "_INBOX.";
 

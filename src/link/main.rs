@@ -86,8 +86,8 @@ fn begin(mut from: UnixStream) -> io::Result<()> {
         None => return Ok(()),
     };
     confine(hello.become_user)?;
-    let out = Out::new(from.try_clone()?)?;
-    end_on_panic(from.try_clone()?);
+    let out = Arc::new(Out::new(from.try_clone()?)?);
+    end_on_panic(Arc::clone(&out));
     let link = connect(hello, out);
     let (facts, puts) = (start(&link)?, start_state(&link)?);
     serve(&link, &mut from, facts.as_ref(), puts.as_ref());
@@ -95,20 +95,16 @@ fn begin(mut from: UnixStream) -> io::Result<()> {
 }
 
 /// A thread that panics would leave a link behind that looks alive.
-fn end_on_panic(stream: UnixStream) {
-    let out = Out::new(stream).ok();
+fn end_on_panic(out: Arc<Out>) {
     std::panic::set_hook(Box::new(move |panic| {
         log::error!("{panic}");
-        if let Some(out) = &out {
-            out.fault(Phase::Connect, format!("a fault of the program: {panic}"), false);
-        }
+        out.last_words(Phase::Connect, format!("a fault of the program: {panic}"));
         std::process::exit(101);
     }));
 }
 
-fn connect(hello: Hello, out: Out) -> Arc<Link> {
+fn connect(hello: Hello, out: Arc<Out>) -> Arc<Link> {
     out.say(&FromLink::Phase(Phase::Connect));
-    let out = Arc::new(out);
     let end = Arc::clone(&out);
     let connected = Connection::connect(&hello.connection, CONNECT, move |why| {
         let lasting = NatsError::Closed(why.to_owned()).is_final();

@@ -19,6 +19,7 @@ mod child;
 mod commands;
 mod confine;
 pub mod frame;
+mod haste;
 mod hints;
 mod main;
 mod out;
@@ -29,4 +30,5 @@ mod watch;
 
 pub use backoff::Backoff;
 pub use child::Child;
+pub use haste::hastened;
 pub use main::link_main;

@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::frame::{FromLink, Phase};
+use super::haste::hastened;
 use super::out::Out;
 use crate::nats::NatsError;
 
@@ -96,7 +97,7 @@ impl Pulse {
 
     /// Says that the link lives, when that was last said some time ago.
     pub(super) fn say(&self, out: &Out) {
-        if since(&self.said) >= ALIVE {
+        if since(&self.said) >= hastened(ALIVE) {
             self.say_alive(out);
         }
     }
@@ -106,8 +107,9 @@ impl Pulse {
         out.say(&FromLink::Alive { hub: self.hub() });
     }
 
-    /// Notes what an answer, or its absence, says; ends the process where nothing will change.
-    pub(super) fn note<T>(&self, result: &Result<T, NatsError>, phase: Phase, out: &Out) {
+    /// Notes what an answer, or its absence, says; ends the process where nothing will change. Silence is the connection's
+    /// fault, whoever met it: the watch's own question was not answered either.
+    pub(super) fn note<T>(&self, result: &Result<T, NatsError>, out: &Out) {
         match result {
             Ok(_) => self.beat(true, out),
             Err(NatsError::NoResponders { .. }) => self.beat(false, out),
@@ -117,8 +119,8 @@ impl Pulse {
                 out.fault(Phase::Connect, error.to_string(), error.is_final())
             }
             Err(error @ NatsError::Stalled) => out.fault(Phase::Connect, error.to_string(), false),
-            Err(error) if self.silent() >= SILENCE => out.fault(
-                phase,
+            Err(error) if self.silent() >= hastened(SILENCE) => out.fault(
+                Phase::Connect,
                 format!("no answer at all for {} s; last {error}", self.silent().as_secs()),
                 false,
             ),
@@ -133,7 +135,7 @@ impl Pulse {
         loop {
             let returns = self.returns();
             let result = ask();
-            self.note(&result, phase, out);
+            self.note(&result, out);
             match result {
                 Ok(answer) => return answer,
                 Err(error) => {
@@ -163,7 +165,7 @@ impl Again {
     pub(super) fn next(&mut self) -> Duration {
         let base = FIRST.saturating_mul(1 << self.tries.min(10)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
-        base + chance(base / 4)
+        hastened(base + chance(base / 4))
     }
 }
 

@@ -10,6 +10,7 @@ use std::thread;
 use super::frame::{FromLink, Phase};
 use super::main::Link;
 use super::patience::{ANSWER, Again, now};
+use crate::job::limits::LINK_FRAME_BYTES;
 use crate::nats::{Connection, Expect, From, Message, NatsError, PubAck, Read};
 
 /// Acknowledgements that wait: twice the agent's window.
@@ -166,7 +167,7 @@ impl Results<'_> {
         } else {
             PubAck::parse(&message.payload, &self.expect)
         };
-        self.link.pulse.note(&ack, Phase::Results, &self.link.out);
+        self.link.pulse.note(&ack, &self.link.out);
         match ack {
             Ok(PubAck { sequence, duplicate: false }) => {
                 if sequence < self.highest {
@@ -207,12 +208,14 @@ impl Results<'_> {
         match (found, result) {
             (Some(payload), _) => {
                 self.open.remove(&seq);
+                // What fits into no frame is none of ours; the agent is to hear of it all the same.
+                let payload = if payload.len() < LINK_FRAME_BYTES / 2 { payload } else { Vec::new() };
                 self.link.out.say(&FromLink::Duplicate { seq, stream_sequence: sequence, payload });
             }
             // It was there, and a limit of the stream has taken it since.
             (None, Ok(()) | Err(NatsError::Given(_))) => self.done(seq, sequence),
             (None, Err(error)) => {
-                self.link.pulse.note::<()>(&Err(error), Phase::Results, &self.link.out);
+                self.link.pulse.note::<()>(&Err(error), &self.link.out);
             }
         }
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::mpsc::SyncSender;
 
 use super::bucket;
-use super::frame::Phase;
+use super::haste::hastened;
 use super::hints::{Hints, Look};
 use super::main::Link;
 use super::patience::{ANSWER, Again, chance, now};
@@ -49,7 +49,7 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
     };
     loop {
         let info = link.stream.stream_info(&bucket::stream(link), ANSWER);
-        link.pulse.note(&info, Phase::Connect, &link.out);
+        link.pulse.note(&info, &link.out);
         link.pulse.say(&link.out);
         // Another thread may have noticed it first.
         let returns = link.pulse.returns();
@@ -72,12 +72,12 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
         };
         let wait = if settled {
             watch.again = Again::default();
-            MINUTE
-        } else if link.pulse.silent() >= MINUTE {
+            hastened(MINUTE)
+        } else if link.pulse.silent() >= hastened(MINUTE) {
             // Nobody has said a word: the end is near, and shall not be missed by a long wait.
-            ANSWER
+            hastened(ANSWER)
         } else {
-            watch.again.next().min(MINUTE)
+            watch.again.next().min(hastened(MINUTE))
         };
         watch.listen(wait);
     }
@@ -107,11 +107,11 @@ impl Watch<'_> {
 
     fn read_all(&mut self, info: StreamInfo) -> bool {
         let done = bucket::snapshot(self.link, &info);
-        self.link.pulse.note(&done, Phase::Definitions, &self.link.out);
+        self.link.pulse.note(&done, &self.link.out);
         self.read_at = now();
         self.read = match done {
             Ok(()) => {
-                self.check_at = now() + CHECK + chance(CHECK / 5);
+                self.check_at = now() + hastened(CHECK + chance(CHECK / 5));
                 Some(info)
             }
             Err(error) => {
@@ -129,21 +129,29 @@ impl Watch<'_> {
         while let Some(left) = until.checked_sub(now()).filter(|left| !left.is_zero()) {
             let done = match hints.gather(self.link, left) {
                 Look::Nothing => continue,
-                Look::Keys(keys) => bucket::keys(self.link, &keys),
+                Look::Keys(keys) => Some(bucket::keys(self.link, &keys)),
                 // Too many: all of it.
-                Look::All => Ok(false),
+                Look::All => None,
             };
-            self.link.pulse.note(&done, Phase::Definitions, &self.link.out);
             match done {
-                Ok(true) => {}
-                Ok(false) | Err(_) => {
-                    // The next round reads all.
-                    std::thread::sleep((self.read_at + SPACING).saturating_sub(now()));
-                    self.read = None;
-                    self.check_at = Duration::ZERO;
-                    return;
+                Some(done) => {
+                    self.link.pulse.note(&done, &self.link.out);
+                    match done {
+                        Ok(true) => {}
+                        // Nobody needs to wait for it, and anybody may name a key that is not there: the next question
+                        // tells whether anything has changed at all, and all is read then.
+                        Ok(false) => self.check_at = Duration::ZERO,
+                        Err(_) => return self.soon(),
+                    }
                 }
+                None => return self.soon(),
             }
         }
+    }
+
+    /// The next question comes soon, and if anything has changed since it was read, all of the bucket is read.
+    fn soon(&mut self) {
+        std::thread::sleep((self.read_at + hastened(SPACING)).saturating_sub(now()));
+        self.check_at = Duration::ZERO;
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Rig {
     agent: Option<Child>,
     /// As whom the agent runs, when the tests are root.
     uid: Option<u32>,
+    /// By how much the long waits of its link are shorter.
+    pub(super) haste: u32,
 }
 
 impl Rig {
@@ -31,7 +33,7 @@ impl Rig {
 
     pub(super) fn with_config(config: &str, jobs: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("leafcron-").tempdir().unwrap();
-        let rig = Self { dir, agent: None, uid: None };
+        let rig = Self { dir, agent: None, uid: None, haste: 1 };
         fs::create_dir(rig.path("jobs.d")).unwrap();
         let text = format!(
             "agent = \"pi\"\nstate_dir = {:?}\nrun_dir = {:?}\njobs_dir = {:?}\ntrust_clock = true\n{config}\n",
@@ -68,6 +70,7 @@ impl Rig {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_leafcrond"));
         command.arg("--config").arg(self.path("leafcrond.toml"));
+        command.env("LEAFCRON_HASTE", self.haste.to_string());
         command.env("RUST_LOG", "debug").envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         if let Some(uid) = self.uid {

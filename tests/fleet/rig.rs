@@ -25,7 +25,13 @@ pub(super) struct Fleet {
 impl Fleet {
     /// A device whose agent runs, behind a leaf node of a hub that `leafcron hub init` made ready.
     pub(super) fn new(config: &str, jobs: &str) -> Self {
+        Self::hasty(1, config, jobs)
+    }
+
+    /// The same, with an agent whose link has its long waits shortened by so much.
+    pub(super) fn hasty(haste: u32, config: &str, jobs: &str) -> Self {
         let mut fleet = Self::waiting(config, jobs);
+        fleet.device.haste = haste;
         let made = fleet.hub(&["init"]);
         assert!(made.status.success(), "{}", text_of(&made.stderr));
         fleet.device.start();
@@ -67,6 +73,13 @@ impl Fleet {
         })
     }
 
+    /// Adds to the end of the configuration, which is the table `[nats]`; read at the next start.
+    pub(super) fn configure(&self, more: &str) {
+        let path = self.device.path("leafcrond.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}{more}\n")).unwrap();
+    }
+
     pub(super) fn kill_link(&self) {
         let pid = wait_for("there is a link process", || self.link_pid());
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
@@ -76,9 +89,15 @@ impl Fleet {
 
     /// `leafcron hub … --server` the hub.
     pub(super) fn hub(&self, arguments: &[&str]) -> Output {
+        self.hub_command(arguments).output().unwrap()
+    }
+
+    /// The same, to be started.
+    pub(super) fn hub_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leafcron"));
         command.arg("hub").args(arguments).args(["--server", &self.hub.url()]);
-        command.env_remove("NATS_URL").env_remove("NATS_CONTEXT").stdin(Stdio::null()).output().unwrap()
+        command.env_remove("NATS_URL").env_remove("NATS_CONTEXT").stdin(Stdio::null());
+        command
     }
 
     /// The bucket of definitions, by the stock client.

@@ -97,6 +97,31 @@ fn an_older_state_of_the_bucket_takes_no_definition_away() {
 }
 
 #[test]
+fn a_link_process_is_confined_and_of_a_group_of_its_own() {
+    let fleet = Fleet::new("", "");
+    let pid = fleet.link_pid().unwrap();
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
+    let group = read("stat").rsplit(')').next().unwrap().split_whitespace().nth(2).unwrap().to_owned();
+    assert_eq!(group, pid.to_string(), "Ctrl-C at a terminal is not for it");
+    let status = read("status");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    if super::device::is_root() {
+        assert!(!status.contains("Uid:\t0\t") && status.contains("CapEff:\t0000000000000000"), "{status}");
+    }
+}
+
+#[test]
+fn credentials_that_do_not_fit_are_told_by_the_agent() {
+    let mut fleet = Fleet::waiting("", "");
+    for name in ["ca", "cert", "key"] {
+        std::fs::write(fleet.device.path(name), "x".repeat(400_000)).unwrap();
+        fleet.configure(&format!("{name} = {:?}", fleet.device.path(name)));
+    }
+    fleet.device.start();
+    wait_for("it is told", || fleet.link()["trouble"].as_str()?.contains("at most 1048576").then_some(()));
+}
+
+#[test]
 fn nothing_of_the_link_is_left_when_the_agent_is_killed() {
     let mut fleet = Fleet::new("", "");
     let pid = fleet.link_pid().unwrap();

@@ -22,7 +22,7 @@ use crate::job::{BootTime, EventKind, LinkState, LinkStatus, WallTime};
 use crate::link::frame::{FromLink, Phase, ToLink};
 use crate::link::{Backoff, Child};
 
-use process::{Fault, Process, SILENCE, later};
+use process::{Fault, Process, later, silence};
 use reported::Reported;
 use results::{Answer, Ask, Outgoing};
 pub(super) use results::{FactSender, Results};
@@ -173,7 +173,7 @@ impl Agent {
                 log::debug!("link process {} started", process.pid());
                 link.stands(LinkState::Connecting, now.wall);
                 link.process = Some(process);
-                let watch = later(&self.executor, &self.inbox, SILENCE, link.generation, Due::Watch);
+                let watch = later(&self.executor, &self.inbox, silence(), link.generation, Due::Watch);
                 link.watch = Some(watch);
             }
             Err(reason) => self.link_over(Fault { phase: Phase::Connect, reason, lasting: false }),
@@ -256,10 +256,10 @@ impl Agent {
             process.kill("what was left out is taken in again".to_owned());
         }
         let silent = now.since(process.heard);
-        if silent >= SILENCE {
+        if silent >= silence() {
             process.kill(format!("it said nothing for {silent:?}"));
         }
-        let wait = SILENCE.saturating_sub(silent).max(Duration::from_secs(1));
+        let wait = silence().saturating_sub(silent).max(Duration::from_secs(1));
         link.watch = Some(later(&self.executor, &self.inbox, wait, link.generation, Due::Watch));
     }
 

@@ -13,13 +13,17 @@ use smol::{Async, LocalExecutor, Task};
 use super::super::Happening;
 use super::{Due, News};
 use crate::job::BootTime;
-use crate::link::Child;
 use crate::link::frame::{self, FromLink, HEAD_BYTES, Hello, Phase, ToLink};
+use crate::link::{Child, hastened};
 
 /// Frames on their way to the process: a window of facts, some puts and answers.
 const FRAMES: usize = 128;
 /// A link that says nothing for so long is killed: it asks once a minute, and ends itself after 150 s without an answer.
-pub(super) const SILENCE: Duration = Duration::from_secs(240);
+const SILENCE: Duration = Duration::from_secs(240);
+
+pub(super) fn silence() -> Duration {
+    hastened(SILENCE)
+}
 
 /// A process.
 pub(super) struct Process {
@@ -58,7 +62,8 @@ impl Process {
         let writer = Async::new(reader.get_ref().try_clone()?)?;
         let (frames, outgoing) = bounded(FRAMES);
         let left_out = !hello.left_out.is_empty();
-        let hello = ToLink::Hello(Box::new(hello));
+        // Certificates and credentials are in it: too many of them are told now, and not by a link that says nothing.
+        let hello = frame::encode(&ToLink::Hello(Box::new(hello)))?;
         let tasks = [
             executor.spawn(read(reader, inbox.clone(), generation)),
             executor.spawn(write(writer, hello, outgoing)),
@@ -129,10 +134,10 @@ async fn next(from: &mut Async<UnixStream>) -> io::Result<Option<FromLink>> {
     frame::decode(&body).map(Some)
 }
 
-async fn write(mut to: Async<UnixStream>, hello: ToLink, frames: Receiver<ToLink>) {
-    let mut frame = Ok(hello);
-    while let Ok(next) = frame {
-        let written = match frame::encode(&next) {
+async fn write(mut to: Async<UnixStream>, hello: Vec<u8>, frames: Receiver<ToLink>) {
+    let mut bytes = Ok(hello);
+    loop {
+        let written = match bytes {
             Ok(bytes) => to.write_all(&bytes).await,
             Err(error) => Err(error),
         };
@@ -141,7 +146,8 @@ async fn write(mut to: Async<UnixStream>, hello: ToLink, frames: Receiver<ToLink
             log::debug!("tell the link process: {error}");
             return;
         }
-        frame = frames.recv().await;
+        let Ok(next) = frames.recv().await else { return };
+        bytes = frame::encode(&next);
     }
 }
 
