@@ -347,6 +347,42 @@ fn a_key_that_names_no_job_is_told_once_and_a_file_that_loses_is_not_the_verdict
 }
 
 #[test]
+fn what_a_centre_left_behind_can_be_removed_once_there_is_none() {
+    let mut world = World::new();
+    world.key("agent.pi.a", 1, &text("x"));
+    world.files("[job.own]\nschedule = \"@daily\"\ncommand = \"x\"\n");
+    assert!(world.catalog.remove_orphan(&name("a")).is_err(), "the centre says so");
+    world.rules.centre = None;
+    world.restart();
+    assert!(world.catalog.remove_orphan(&name("own")).is_err());
+    let changes = world.catalog.remove_orphan(&name("a")).unwrap();
+    world.take(changes);
+    assert!(world.catalog.refused().is_empty());
+    world.rules = rules();
+    world.restart();
+    assert_eq!(world.in_force("a"), None);
+}
+
+#[test]
+fn all_definitions_of_the_centre_together_have_a_bound() {
+    let mut world = World::new();
+    let large = |n: usize| text(&format!("{n} {}", "x".repeat(limits::DEFINITION_BYTES - 200)));
+    let fits = limits::CENTRAL_BYTES / large(10).len();
+    for n in 0..fits {
+        let source = if n % 2 == 0 { "agent.pi" } else { "group.lab" };
+        assert!(world.key(&format!("{source}.j{n}"), 1, &large(n)).rejected.is_empty(), "{n}");
+    }
+    let beyond = world.key("agent.pi.beyond", 2, &large(0));
+    assert!(beyond.rejected[0].reason.contains("4194304"), "{}", beyond.rejected[0].reason);
+    assert!(beyond.entries.is_empty());
+    // What is there may change, and what is small may come.
+    assert!(world.key("agent.pi.j0", 3, &large(1)).rejected.is_empty());
+    assert!(world.key("agent.pi.small", 4, &text("x")).rejected.is_empty());
+    world.delete("agent.pi.j0", 5);
+    assert!(world.key("agent.pi.beyond", 2, &large(0)).rejected.is_empty(), "as the next reading finds it");
+}
+
+#[test]
 fn what_a_group_said_goes_when_the_device_leaves_it() {
     let mut world = World::new();
     world.key("group.lab.a", 1, &text("lab"));

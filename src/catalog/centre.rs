@@ -261,13 +261,15 @@ impl Catalog {
         changes
     }
 
-    /// An orphan goes, by its owner's word.
+    /// An orphan goes, by its owner's word; where there is no centre any more, whatever it left.
     ///
     /// # Errors
     /// It is none; a text for a person.
     pub fn remove_orphan(&mut self, job: &JobName) -> Result<Changes, String> {
+        let left =
+            |held: &Definition<'_>| held.orphan || self.rules.centre.is_none() && !rows::is_file(held.source);
         let orphans: Vec<Source> =
-            self.held.of(job).filter(|held| held.orphan).map(|held| Source::clone(held.source)).collect();
+            self.held.of(job).filter(left).map(|held| Source::clone(held.source)).collect();
         if orphans.is_empty() {
             return Err(match self.in_force(job).map(|in_force| in_force.source) {
                 None => format!("no job {job}; `leafcron list` names those in force"),
@@ -342,7 +344,16 @@ impl Catalog {
             return;
         }
         let full = self.held.of(job).next().is_none() && self.held.jobs() >= limits::JOBS;
-        let judged = if full { Err(too_many()) } else { self.rules.judge(&fields, source).map(drop) };
+        let other =
+            |one: &Definition<'_>| !rows::is_file(one.source) && (one.job, &**one.source) != (job, source);
+        let bytes = self.held.iter().filter(other).map(|one| one.text.len()).sum::<usize>() + text.len();
+        let judged = if full {
+            Err(too_many())
+        } else if bytes > limits::CENTRAL_BYTES {
+            Err(too_much(bytes))
+        } else {
+            self.rules.judge(&fields, source).map(drop)
+        };
         match judged {
             Ok(()) => {
                 self.centre.refused.remove(&(job.clone(), source.clone()));
@@ -411,6 +422,13 @@ impl Catalog {
             changes.changed.push(Change { job, now });
         }
     }
+}
+
+fn too_much(bytes: usize) -> FieldError {
+    let most = limits::CENTRAL_BYTES;
+    let reason =
+        format!("with this one the centre's definitions have {bytes} bytes; at most {most} are allowed");
+    FieldError::new("", reason)
 }
 
 /// Who defines what.

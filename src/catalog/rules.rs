@@ -79,7 +79,7 @@ impl Rules {
             return Ok(job);
         }
         let Some(centre) = &self.centre else {
-            let reason = "this device has no centre any more (no [nats] in its configuration)";
+            let reason = "this device has no centre any more (no [nats] in its configuration); `leafcron remove` forgets the job";
             return Err(FieldError::new("", reason));
         };
         if let AgentUser::Other { .. } = self.user {

@@ -6,6 +6,9 @@ use core::time::Duration;
 pub const JOBS: usize = 1_024;
 /// One definition's canonical text, in bytes: also a KV value's bound.
 pub const DEFINITION_BYTES: usize = 64 * 1024;
+/// All definitions of the centre together, in bytes: a thousand ordinary ones are some 300 KiB. They lie in memory and in the
+/// journal, and none gives way to history.
+pub const CENTRAL_BYTES: usize = 4 * 1024 * 1024;
 /// One jobs file, in bytes: a thousand ordinary definitions.
 pub const JOBS_FILE_BYTES: u64 = 1024 * 1024;
 /// Jobs files read from the jobs directory.

@@ -167,6 +167,27 @@ fn a_bucket_that_was_made_anew_removes_nothing_and_what_it_lacks_is_orphaned() {
 }
 
 #[test]
+fn what_a_centre_left_on_a_device_that_has_none_any_more_can_be_removed_there() {
+    let mut fleet = Fleet::new("", "");
+    let sequence = fleet.put("agent.pi.left", HELLO);
+    fleet.wait_for_verdict("left", |verdict| verdict.sequence == Some(sequence));
+    fleet.device.stop();
+    let path = fleet.device.path("leafcrond.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.split_once("[nats]").unwrap().0).unwrap();
+    fleet.device.start();
+    let refused = fleet.device.json(&["status"]);
+    assert!(refused.to_string().contains("`leafcron remove` forgets"), "{refused}");
+    for code in [0, 1] {
+        let removed = fleet.device.leafcron(&["remove", "left"]);
+        assert_eq!(removed.status.code(), Some(code), "{}", text_of(&removed.stderr));
+    }
+    fleet.device.stop();
+    fleet.device.start();
+    assert!(!fleet.device.json(&["status"]).to_string().contains("left"), "durably");
+}
+
+#[test]
 fn a_bucket_without_an_id_proves_nothing() {
     let mut fleet = Fleet::waiting("", "");
     stock(&fleet.hub)
