@@ -226,7 +226,11 @@ impl Connection {
         Ok(Subscription { inner, ended: Arc::clone(&self.ended) })
     }
 
-    fn alive(&self) -> Result<(), NatsError> {
+    /// Whether it still stands: what has ended stays so.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn alive(&self) -> Result<(), NatsError> {
         match said(&self.ended) {
             Some(why) => Err(NatsError::Closed(why)),
             None => Ok(()),

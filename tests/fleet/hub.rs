@@ -151,24 +151,130 @@ fn a_run_from_the_hub_exits_as_the_job_did_and_history_and_agents_tell_of_it() {
     assert!(text_of(&fleet.hub(&["agents"]).stdout).contains("failing: bad"));
 }
 
+/// A process that ends with its test.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// `leafcron hub history --follow`.
+struct Follow {
+    process: Ends,
+    records: std::sync::mpsc::Receiver<Value>,
+}
+
+impl Follow {
+    fn start(fleet: &Fleet) -> Self {
+        let mut command = fleet.hub_command(&["history", "--follow", "--json"]);
+        let mut process = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
+        let (give, records) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // Whoever wants no more closes our end, and with it the pipe.
+            for line in lines.map_while(Result::ok) {
+                if give.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process: Ends(process), records }
+    }
+
+    fn job(&self) -> String {
+        let record = self.records.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+        record["job"].as_str().unwrap().to_owned()
+    }
+}
+
 #[test]
 fn history_follows_and_ends_when_nobody_reads() {
     let fleet = Fleet::new("", "[job.one]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
-    let mut follow = std::process::Command::new(env!("CARGO_BIN_EXE_leafcron"))
-        .args(["hub", "history", "--follow", "--json", "--server", &fleet.hub.url()])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(follow.stdout.take().unwrap()));
+    let mut follow = Follow::start(&fleet);
     for _ in 0..2 {
         assert!(fleet.device.leafcron(&["run", "one", "--wait"]).status.success());
-        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        assert_eq!(line["job"], "one");
+        assert_eq!(follow.job(), "one");
     }
-    drop(lines);
-    assert!(fleet.device.leafcron(&["run", "one", "--wait"]).status.success());
-    let ended = wait_for("it ends", || follow.try_wait().unwrap());
+    // The next finds that nobody takes it any more; what comes then meets a closed pipe.
+    follow.records = std::sync::mpsc::channel().1;
+    let ended = wait_for("it ends", || {
+        assert!(fleet.device.leafcron(&["run", "one", "--wait"]).status.success());
+        follow.process.0.try_wait().unwrap()
+    });
     assert!(ended.success());
+}
+
+#[test]
+fn whoever_follows_or_waits_goes_on_when_the_hub_comes_back() {
+    let mut fleet = Fleet::new("", "[job.one]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
+    let long = format!(
+        r#"{{"schedule":"@yearly","command":"while ! [ -e {} ]; do sleep 0.1; done; exit 7"}}"#,
+        fleet.device.path("end").display()
+    );
+    let sequence = fleet.put("agent.pi.long", long);
+    fleet.wait_for_verdict("long", |verdict| verdict.sequence == Some(sequence));
+    let follow = Follow::start(&fleet);
+    let mut wait = Ends(fleet.hub_command(&["run", "pi", "long", "--wait"]).spawn().unwrap());
+    assert!(fleet.device.leafcron(&["run", "one", "--wait"]).status.success());
+    assert_eq!(follow.job(), "one");
+    wait_for("it runs", || (fleet.device.json(&["status"])["running"].as_array()?.len() == 1).then_some(()));
+    fleet.hub.kill();
+    std::fs::write(fleet.device.path("end"), "").unwrap();
+    fleet.device.wait_for_finals("long", 1);
+    fleet.hub.start_again();
+    assert_eq!(follow.job(), "long");
+    assert_eq!(wait_for("it ends as the job did", || wait.0.try_wait().unwrap()).code(), Some(7));
+    // The stream is made anew, and told from its beginning: what history still holds is sent again.
+    stock(&fleet.hub).delete_stream("leafcron-runs").unwrap();
+    assert!(fleet.hub(&["init"]).status.success());
+    fleet.kill_link();
+    let mut again = [follow.job(), follow.job()];
+    again.sort();
+    assert_eq!(again, ["long", "one"]);
+}
+
+#[test]
+fn what_speaks_of_another_device_than_its_subject_or_key_is_believed_by_nobody() {
+    let fleet = Fleet::new("", "[job.one]\nschedule = \"@yearly\"\ncommand = \"true\"\n");
+    assert!(fleet.device.leafcron(&["run", "one", "--wait"]).status.success());
+    fleet.settled();
+    wait_for("it has said how it is", || fleet.verdict("one").and(fleet.heartbeat()));
+    let (record, beat, verdict) = (fleet.finals("one"), fleet.heartbeat(), fleet.verdict("one"));
+    let client = nats::Options::new().connect(fleet.hub.url()).unwrap();
+    let text = record[0].to_string();
+    for subject in ["leafcron.run.evil.one", "leafcron.run.pi.two"] {
+        client.request_timeout(subject, &text, std::time::Duration::from_secs(10)).unwrap();
+    }
+    let state = stock(&fleet.hub).key_value("leafcron-state").unwrap();
+    state.put("evil", serde_json::to_vec(&beat).unwrap()).unwrap();
+    state.put("pi.two", serde_json::to_vec(&verdict).unwrap()).unwrap();
+    assert_eq!(json(&fleet, &["history"]).as_array().unwrap().len(), 1);
+    assert_eq!(json(&fleet, &["agents"]).as_array().unwrap().len(), 1);
+    assert_eq!(json(&fleet, &["list"]).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_context_of_the_nats_tool_leads_to_the_hub() {
+    let fleet = Fleet::new("", "");
+    let dir = fleet.device.path("config");
+    std::fs::create_dir_all(dir.join("nats/context")).unwrap();
+    let context = format!(
+        r#"{{"description":"here","url":{:?},"jetstream_domain":"hub","creds":""}}"#,
+        fleet.hub.url()
+    );
+    std::fs::write(dir.join("nats/context/here.json"), context).unwrap();
+    let ask = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_leafcron"));
+        command.args(["hub", "list"]).args(arguments).env("XDG_CONFIG_HOME", &dir);
+        command.env_remove("NATS_URL").env_remove("NATS_CONTEXT").output().unwrap()
+    };
+    assert!(ask(&["--context", "here"]).status.success());
+    assert_eq!(ask(&[]).status.code(), Some(2), "none is selected");
+    std::fs::write(dir.join("nats/context.txt"), "here").unwrap();
+    assert!(ask(&[]).status.success());
 }
 
 #[test]

@@ -30,11 +30,33 @@ fn what_no_hint_tells_is_found_by_the_check_and_another_bucket_by_the_minutes_qu
     let pid = fleet.link_pid();
     // A limit of the stream takes it, and nobody says so.
     fleet.hub.erase("KV_leafcron-jobs", "$KV.leafcron-jobs.agent.pi.gone");
+    let since = leafcron::agent::wall_clock();
     wait_for("the check removes it", || fleet.verdict("gone").is_none().then_some(()));
+    let waited = leafcron::agent::wall_clock().since(since);
+    assert!(waited < Duration::from_secs(60), "the quarter of a minute took {waited:?}");
     stock(&fleet.hub).delete_stream("KV_leafcron-jobs").unwrap();
     assert!(fleet.hub(&["init"]).status.success());
     fleet.wait_for_verdict("kept", |verdict| verdict.state == VerdictState::Orphaned);
     assert_eq!(fleet.link_pid(), pid, "one and the same link process did it");
+}
+
+#[test]
+fn a_push_into_a_bucket_that_was_made_anew_waits_for_its_own_verdict() {
+    let fleet = Fleet::hasty(40, "", "");
+    for n in 0..9 {
+        fleet.put("agent.pi.a", format!(r#"{{"schedule":"@yearly","command":"echo {n}"}}"#));
+    }
+    fleet.wait_for_verdict("a", |verdict| verdict.sequence >= Some(9));
+    stock(&fleet.hub).delete_stream("KV_leafcron-jobs").unwrap();
+    assert!(fleet.hub(&["init"]).status.success());
+    // Its sequence is far below the one that the device spoke of last.
+    let path = fleet.device.path("fleet.toml");
+    std::fs::write(&path, "[job.a]\nschedule = \"@yearly\"\ncommand = \"echo new\"\n").unwrap();
+    wait_for("the device is known", || fleet.heartbeat());
+    let pushed = fleet.hub(&["push", path.to_str().unwrap(), "--agent", "pi"]);
+    let said = super::device::text_of(&pushed.stderr);
+    assert!(pushed.status.success() && said.contains("pi  a  accepted"), "{said}");
+    assert_eq!(fleet.verdict("a").unwrap().sequence, Some(2));
 }
 
 #[test]

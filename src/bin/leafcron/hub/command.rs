@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 use std::io::{self, IsTerminal};
+use std::thread;
 
 use leafcron::job::{AgentName, Command, CommandId, JobName, RecordJson, RefusalKind, Reply, Request};
 use leafcron::nats::{From, Subscription};
 use serde_json::json;
 
-use super::{ANSWER, Centre, cannot, random};
+use super::{ANSWER, Centre, Place, cannot, random};
 use crate::answer::{Answer, Failure, say};
 use crate::here::Here;
 use crate::table::{safe, safe_lines};
@@ -86,9 +87,9 @@ pub(super) fn run(
     let stream = centre.name("runs");
     // Its record lies behind this.
     let from = match (run.wait, centre.stream.stream_info(&stream, ANSWER)) {
-        (true, Ok(info)) => info.last_seq.saturating_add(1),
+        (true, Ok(info)) => Place { created: info.created, next: info.last_seq.saturating_add(1) },
         (true, Err(error)) => return Err(centre.unread(&stream, &error)),
-        (false, _) => 0,
+        (false, _) => Place { created: String::new(), next: 0 },
     };
     let request =
         Request::Run { job: run.job.clone(), id: Some(id.clone()), force: run.force, wait: run.wait };
@@ -104,41 +105,56 @@ pub(super) fn run(
             if io::stderr().is_terminal() {
                 say(&format!("accepted as {id}; it goes on if you stop waiting\n"));
             }
-            let record = wait_for(centre, agent, run.job, &id, &answers, from)?;
+            let record = wait_for(centre, agent, run.job, &id, answers, &from)?;
             act::ran(&record, as_json, if io::stdout().is_terminal() { safe_lines } else { str::to_owned })
         }
         other => Err(crate::ask::unexpected(&other)),
     }
 }
 
-/// The final record: as the device's second answer, or, where its link was cut meanwhile, from the stream.
+/// The final record: as the device's second answer, or, where its link or ours was cut meanwhile, from the stream.
 fn wait_for(
     centre: &Centre,
     agent: &AgentName,
     job: &JobName,
     id: &CommandId,
-    answers: &Subscription,
-    from: u64,
+    answers: Subscription,
+    from: &Place,
 ) -> Result<RecordJson, Failure> {
     let subject = format!("{}.run.{agent}.{job}", centre.prefix);
+    let (mut centre, mut answers, mut told) = (centre.clone(), Some(answers), false);
     loop {
-        if let Some(message) = answers.next(LOOK).map_err(|error| cannot(&error))? {
-            return match reply(&message.payload)? {
-                Reply::Ran(record) => Ok(*record),
-                other => Err(crate::ask::unexpected(&other)),
-            };
+        match answers.as_ref().map(|answers| answers.next(LOOK)) {
+            Some(Ok(Some(message))) => {
+                return match reply(&message.payload)? {
+                    Reply::Ran(record) => Ok(*record),
+                    other => Err(crate::ask::unexpected(&other)),
+                };
+            }
+            Some(Ok(None)) => {}
+            // What the device answers goes to an inbox that is no more.
+            Some(Err(_)) => answers = None,
+            None => thread::sleep(LOOK),
         }
         let mut found = None;
-        let read = centre.read(&centre.name("runs"), &subject, From::Sequence(from), &mut |stored| {
-            let record = serde_json::from_slice::<RecordJson>(&stored.payload).ok();
-            found = found.take().or(record.filter(|record| record.id.as_ref() == Some(id) && record.last));
+        let read = centre.on_from(from).and_then(|from| match from {
+            None => Ok(()),
+            Some(from) => {
+                centre.read(&centre.name("runs"), &subject, From::Sequence(from.next), &mut |stored| {
+                    let last = |record: &RecordJson| record.id.as_ref() == Some(id) && record.last;
+                    found = found.take().or(centre.record(&stored).filter(last));
+                })
+            }
         });
         // The hub may be away for a while; the job goes on.
         match (found, read) {
             (Some(record), _) => return Ok(record),
-            (None, Ok(())) => {}
+            (None, Ok(())) => told = false,
             (None, Err(Failure::CannotAsk(why) | Failure::No(why))) => {
-                say(&format!("leafcron: {why}; still waiting\n"))
+                if !core::mem::replace(&mut told, true) {
+                    say(&format!("leafcron: {why}; still waiting\n"));
+                }
+                centre = centre.again()?;
             }
         }
     }

@@ -21,6 +21,8 @@ const ALREADY_CREATED_AS: u64 = 10_071;
 struct Report {
     done: Vec<String>,
     warnings: Vec<String>,
+    /// What one server alone keeps.
+    alone: Vec<String>,
 }
 
 pub(super) fn init(centre: &Centre, replicas: u8, keep: Duration, as_json: bool) -> Result<Answer, Failure> {
@@ -53,11 +55,11 @@ pub(super) fn init(centre: &Centre, replicas: u8, keep: Duration, as_json: bool)
         "allow_direct": true,
     });
     make(centre, &runs, &[], &mut report)?;
-    if replicas == 1 {
-        report.warnings.push(
-            "one replica: a power cut of its server can take what it acknowledged, unless it runs with `jetstream { sync_interval: always }`; three servers and --replicas 3 are safer"
-                .to_owned(),
-        );
+    if !report.alone.is_empty() {
+        report.warnings.push(format!(
+            "one replica of {}: a power cut of its server can take what it acknowledged, unless it runs with `jetstream {{ sync_interval: always }}`; three servers and --replicas 3 are safer",
+            report.alone.join(", ")
+        ));
     }
     if as_json {
         return Answer::json(&json!({"done": report.done, "warnings": report.warnings}));
@@ -87,7 +89,12 @@ fn bucket(name: &str, replicas: u8) -> Value {
 /// Makes a stream that is not there; of one that is, mends what leafcron cannot do without, and says what else differs.
 fn make(centre: &Centre, wanted: &Value, needed: &[&str], report: &mut Report) -> Result<(), Failure> {
     let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();
-    match centre.stream.stream_info(name, ANSWER) {
+    let there = centre.stream.stream_info(name, ANSWER);
+    let config = there.as_ref().map_or(wanted, |info| &info.config);
+    if config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1) < 2 {
+        report.alone.push(name.to_owned());
+    }
+    match there {
         Ok(info) => mend(centre, name, wanted, &info, needed, report),
         Err(error) if error.is_not_found() => {
             centre

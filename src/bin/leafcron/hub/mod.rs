@@ -11,9 +11,10 @@ mod verdict;
 
 use core::time::Duration;
 use std::io::Read as _;
+use std::thread;
 
-use leafcron::job::{AgentName, Heartbeat, Verdict};
-use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Stored};
+use leafcron::job::{AgentName, Heartbeat, RecordJson, Verdict};
+use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings, Stored};
 
 pub(crate) use args::Hub;
 use args::Verb;
@@ -30,8 +31,21 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PULL: Duration = Duration::from_secs(3);
 const TRIES: usize = 4;
 
+/// Between two attempts to reach the hub again, for whoever goes on without it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Up to where the stream of results was read.
+#[derive(Clone)]
+struct Place {
+    /// When it was made: another one is read from its beginning.
+    created: String,
+    next: u64,
+}
+
 /// The hub.
+#[derive(Clone)]
 struct Centre {
+    settings: Settings,
     stream: JetStream,
     prefix: String,
     /// What this invocation's consumers are called.
@@ -43,7 +57,8 @@ pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure>
     let way = reach::find(&hub.reach)?;
     let connection = Connection::connect(&way.settings, CONNECT, |_| {}).map_err(|error| cannot(&error))?;
     let reader = format!("leafcron-hub-{}", random()?);
-    let centre = Centre { stream: JetStream::new(connection, &way.domain), prefix: way.prefix, reader };
+    let stream = JetStream::new(connection, &way.domain);
+    let centre = Centre { settings: way.settings, stream, prefix: way.prefix, reader };
     match &hub.verb {
         Verb::Init { replicas, keep } => init::init(&centre, *replicas, *keep, json),
         Verb::Push { file, scope, wait, unchecked } => {
@@ -71,6 +86,44 @@ pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure>
 impl Centre {
     fn name(&self, what: &str) -> String {
         format!("{}-{what}", self.prefix)
+    }
+
+    /// The same hub a little later, over a new connection where this one has ended: tries until somebody lets us in, or says
+    /// that nobody ever will.
+    fn again(&self) -> Result<Self, Failure> {
+        loop {
+            thread::sleep(AGAIN);
+            if self.stream.connection().alive().is_ok() {
+                return Ok(self.clone());
+            }
+            match Connection::connect(&self.settings, CONNECT, |_| {}) {
+                Ok(connection) => {
+                    let stream = JetStream::new(connection, self.stream.domain());
+                    return Ok(Self { stream, ..self.clone() });
+                }
+                Err(error) if error.is_final() => return Err(cannot(&error)),
+                Err(error) => log::debug!("{}", chain(&error)),
+            }
+        }
+    }
+
+    /// Where the stream of results is to be read on: from its beginning where it was made anew meanwhile, or restored to a
+    /// state before that. `None`: nothing has come.
+    fn on_from(&self, place: &Place) -> Result<Option<Place>, Failure> {
+        let stream = self.name("runs");
+        let info = self.stream.stream_info(&stream, ANSWER).map_err(|error| self.unread(&stream, &error))?;
+        let end = info.last_seq.saturating_add(1);
+        let next = if info.created != place.created || end < place.next { 1 } else { place.next };
+        let moved = end != place.next || next != place.next;
+        Ok(moved.then_some(Place { created: info.created, next }))
+    }
+
+    /// A record of the stream. One that speaks of another device or job than its subject is none: a device may be let
+    /// publish below its own name and no other.
+    fn record(&self, stored: &Stored) -> Option<RecordJson> {
+        let record: RecordJson = serde_json::from_slice(&stored.payload).ok()?;
+        let subject = format!("{}.run.{}.{}", self.prefix, record.agent, record.job);
+        (stored.subject == subject).then_some(record)
     }
 
     /// All that a filter matches.
@@ -131,10 +184,13 @@ impl Centre {
         })
     }
 
-    /// What the devices say of themselves.
+    /// What the devices say of themselves, each under its own name.
     fn heartbeats(&self) -> Result<Vec<Heartbeat>, Failure> {
         let mut beats = Vec::new();
-        self.keys("state", "*", &mut |_, stored| beats.extend(serde_json::from_slice(&stored.payload)))?;
+        self.keys("state", "*", &mut |key, stored| {
+            let beat = serde_json::from_slice::<Heartbeat>(&stored.payload).ok();
+            beats.extend(beat.filter(|beat| beat.agent.as_str() == key));
+        })?;
         Ok(beats)
     }
 
@@ -142,8 +198,10 @@ impl Centre {
     fn verdicts(&self, below: &str) -> Result<Vec<(AgentName, Verdict)>, Failure> {
         let mut verdicts = Vec::new();
         self.keys("state", below, &mut |key, stored| {
-            let agent = key.split('.').next().and_then(|agent| agent.parse::<AgentName>().ok());
-            verdicts.extend(agent.zip(serde_json::from_slice(&stored.payload).ok()));
+            let Some((agent, job)) = key.split_once('.') else { return };
+            let verdict = serde_json::from_slice::<Verdict>(&stored.payload).ok();
+            let own = verdict.filter(|verdict| verdict.job.as_str() == job);
+            verdicts.extend(agent.parse::<AgentName>().ok().zip(own));
         })?;
         verdicts.sort_by(|(a, x): &(AgentName, Verdict), (b, y)| (a, &x.job).cmp(&(b, &y.job)));
         Ok(verdicts)

@@ -60,7 +60,14 @@ pub(super) fn push(
     let fates = if wait.no_wait {
         fates
     } else {
-        await_all(centre, fates, wait.timeout, json, |job, verdict| judge(verdict?, pushed.get(job)?))?
+        await_all(centre, fates, wait.timeout, json, |job, verdict| {
+            let Some((verdict, pushed)) = verdict.zip(pushed.get(job)) else { return Ok(None) };
+            match judge(verdict, pushed) {
+                // From before the bucket was made anew: it says nothing of this one.
+                Some(Fate::Superseded) if is_there(centre, scope, job, pushed)? => Ok(None),
+                fate => Ok(fate),
+            }
+        })?
     };
     report(here, &fates, &beats, pushed.len(), wait, json)
 }
@@ -137,6 +144,13 @@ fn put(centre: &Centre, scope: &Scope, job: &JobName, fields: &FieldMap) -> Resu
     Ok(Pushed { source, sequence, revision: Revision::of(&value) })
 }
 
+/// Whether what was pushed is what its key says.
+fn is_there(centre: &Centre, scope: &Scope, job: &JobName, pushed: &Pushed) -> Result<bool, Failure> {
+    let mut there = false;
+    centre.keys("jobs", &scope.key(job).0, &mut |_, stored| there = stored.sequence == pushed.sequence)?;
+    Ok(there)
+}
+
 /// The devices that a scope concerns.
 fn devices(centre: &Centre, scope: &Scope) -> Result<Vec<Heartbeat>, Failure> {
     let beats = centre.heartbeats()?.into_iter();
@@ -165,7 +179,7 @@ fn await_all(
     mut fates: Fates,
     timeout: Duration,
     json: bool,
-    fate: impl Fn(&JobName, Option<&Verdict>) -> Option<Fate>,
+    fate: impl Fn(&JobName, Option<&Verdict>) -> Result<Option<Fate>, Failure>,
 ) -> Result<Fates, Failure> {
     let (mut wait, longest) = LOOKS;
     let mut left = timeout;
@@ -187,7 +201,7 @@ fn await_all(
             verdicts.extend(said.into_iter().map(|(agent, verdict)| ((agent, verdict.job.clone()), verdict)));
         }
         for of in open {
-            let now = fate(&of.1, verdicts.get(&of));
+            let now = fate(&of.1, verdicts.get(&of))?;
             if let (Some(now), false) = (&now, json) {
                 say(&format!("{}\n", safe(&line(&of.0, &of.1, Some(now)))));
             }
@@ -284,7 +298,8 @@ pub(super) fn remove(
     } else {
         // What was removed is not spoken of at all.
         let gone = |verdict: Option<&Verdict>| verdict.is_none_or(|verdict| !speaks_of(verdict, &source));
-        await_all(centre, fates, wait.timeout, true, |_, verdict| gone(verdict).then_some(Fate::Accepted))?
+        let fate = |_: &JobName, verdict: Option<&Verdict>| Ok(gone(verdict).then_some(Fate::Accepted));
+        await_all(centre, fates, wait.timeout, true, fate)?
     };
     let open: Vec<&AgentName> =
         fates.iter().filter(|(_, fate)| fate.is_none()).map(|((agent, _), _)| agent).collect();

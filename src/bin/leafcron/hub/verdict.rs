@@ -35,15 +35,18 @@ pub(super) enum Fate {
     Superseded,
 }
 
-/// `None`: the device has not judged it yet.
+/// `None`: the device has not judged it yet. [`Fate::Superseded`] only says that it speaks of another one at a higher
+/// sequence: which may be that of a bucket from before this one.
 pub(super) fn judge(verdict: &Verdict, pushed: &Pushed) -> Option<Fate> {
     if verdict.source == pushed.source {
         let sequence = verdict.sequence.filter(|sequence| *sequence >= pushed.sequence)?;
         return Some(match verdict.state {
-            VerdictState::Rejected if sequence == pushed.sequence => Fate::Rejected {
-                field: verdict.field.clone(),
-                reason: verdict.reason.clone().unwrap_or_default(),
-            },
+            VerdictState::Rejected if sequence == pushed.sequence && is_ours(verdict, pushed) => {
+                Fate::Rejected {
+                    field: verdict.field.clone(),
+                    reason: verdict.reason.clone().unwrap_or_default(),
+                }
+            }
             VerdictState::Accepted if verdict.revision == Some(pushed.revision) => Fate::Accepted,
             VerdictState::Accepted | VerdictState::Rejected | VerdictState::Orphaned => Fate::Superseded,
         });
@@ -54,6 +57,11 @@ pub(super) fn judge(verdict: &Verdict, pushed: &Pushed) -> Option<Fate> {
     // The source that comes first says something that is refused, and never said anything valid.
     (verdict.state == VerdictState::Rejected && verdict.in_force == Some(pushed.revision))
         .then_some(Fate::Accepted)
+}
+
+/// Whether it can be what was pushed. What was not read far enough to have a revision can be.
+fn is_ours(verdict: &Verdict, pushed: &Pushed) -> bool {
+    verdict.revision.is_none_or(|revision| revision == pushed.revision)
 }
 
 /// Whether the device speaks of a source at all.
@@ -88,6 +96,7 @@ mod tests {
     fn a_verdict_counts_once_it_speaks_of_what_was_pushed() {
         use VerdictState::*;
         let rejected = Fate::Rejected { field: None, reason: "why".to_owned() };
+        let other_text = Verdict { revision: Some(Revision::of("other")), ..verdict("agent", Rejected, 5) };
         for (said, mine, fate) in [
             (verdict("agent", Accepted, 5), pushed("agent", 5), Some(Fate::Accepted)),
             (verdict("agent", Accepted, 4), pushed("agent", 5), None),
@@ -99,6 +108,7 @@ mod tests {
                 Some(Fate::Shadowed { by: "agent".to_owned() }),
             ),
             (verdict("agent", Accepted, 5), pushed("group.all", 8), None),
+            (other_text, pushed("agent", 5), Some(Fate::Superseded)),
             (verdict("agent", Rejected, 5), pushed("group.lab", 8), None),
         ] {
             assert_eq!(judge(&said, &mine), fate, "{said:?} {mine:?}");
