@@ -300,6 +300,30 @@ fn a_mark_of_deletion_from_an_older_state_of_the_bucket_takes_nothing_that_was_s
 }
 
 #[test]
+fn a_restored_bucket_that_has_caught_up_is_known_by_a_key_that_went_back() {
+    let begun = || {
+        let mut world = World::new();
+        world.snapshot(Some("one"), 20, &[("agent.pi.a", 10, &text("x")), ("agent.pi.b", 20, &text("x"))]);
+        world
+    };
+    // Restored to a state before 10, and at 25 again by what others wrote.
+    let mut world = begun();
+    let changes = world.snapshot(Some("one"), 25, &[("agent.pi.a", 5, &text("older"))]);
+    assert!(changes.removed.is_empty());
+    assert_eq!(world.state("b").1, VerdictState::Orphaned);
+    assert_eq!(world.in_force("a").unwrap().1, Revision::of(&text("older")), "taken as it is there");
+    // In that state it had been deleted, and was set again later.
+    let mut world = begun();
+    world.catalog.begin_snapshot(Some(name("one")), 25);
+    world.delete("agent.pi.a", 5);
+    let changes = world.catalog.end_snapshot();
+    assert!(world.take(changes).removed.is_empty());
+    for job in ["a", "b"] {
+        assert_eq!(world.state(job).1, VerdictState::Orphaned, "{job}");
+    }
+}
+
+#[test]
 fn a_reading_that_broke_off_leaves_no_bucket_to_prove_anything_with() {
     // A key that came from another bucket is not removed by the silence of the first.
     for restarted in [false, true] {

@@ -171,9 +171,17 @@ impl Catalog {
             }
         };
         let newer = |(_, held): (usize, Definition<'_>)| held.sequence > sequence;
-        if self.centre.snapshot.is_none() && self.held.find(&job, &source).is_some_and(newer) {
-            // Read before what is held.
-            return changes;
+        if self.held.find(&job, &source).is_some_and(newer) {
+            let taken = self.centre.bucket.as_ref().map_or(0, |bucket| bucket.sequence);
+            match &mut self.centre.snapshot {
+                // Read before what is held.
+                None => return changes,
+                // In one bucket a key never goes back: it was restored, and has passed the known sequence again since.
+                Some(snapshot) if snapshot.bucket == Relation::Same => {
+                    snapshot.bucket = Relation::Older(taken);
+                }
+                Some(_) => {}
+            }
         }
         if let Some(snapshot) = &mut self.centre.snapshot {
             snapshot.highest = snapshot.highest.max(sequence);
