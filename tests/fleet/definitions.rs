@@ -62,6 +62,8 @@ fn what_stock_tools_can_put_is_judged_and_never_ends_the_link() {
     fleet.put("agent.pi.a.b", HELLO);
     let sequence = fleet.put("agent.pi.fine", HELLO);
     fleet.wait_for_verdict("fine", |verdict| verdict.sequence == Some(sequence));
+    let status = fleet.device.json(&["status"]).to_string();
+    assert!(status.contains("agent.pi.a.b"), "{status}");
     assert_eq!(fleet.link_pid(), pid, "one and the same link process took all of it");
 }
 
