@@ -33,7 +33,7 @@ impl Calendar {
     /// # Errors
     /// A line that the dialect refuses or that can never fire; a zone that cannot be loaded.
     pub fn new(line: &str, zone: Option<&str>, device: &Zone) -> Result<Self, ScheduleError> {
-        let rule = line::read(line).map_err(ScheduleError::line)?;
+        let rule = line::read(line)?;
         let zone = zone.map_or_else(|| Ok(device.clone()), Zone::named)?;
         Ok(Self { rule, zone })
     }
@@ -47,7 +47,20 @@ impl Calendar {
     /// Whether it needs a synchronised clock: lines do; `@every` and `@reboot` do not.
     #[must_use]
     pub fn waits_for_clock(&self) -> bool {
+        self.has_local_times()
+    }
+
+    /// Whether it fires at local times, which a zone must say; `@every` and `@reboot` do not.
+    #[must_use]
+    pub fn has_local_times(&self) -> bool {
         matches!(self.rule, Rule::Times(_))
+    }
+
+    /// The instant of a local date or time in its zone, as `2026-03-29` or `2026-03-29T02:30`: the first of two, and a
+    /// time that the clock skips by the offset before. `None`: neither, or outside of what is evaluated.
+    #[must_use]
+    pub fn instant(&self, local: &str) -> Option<WallTime> {
+        self.zone.instant(local)
     }
 
     /// The name of the zone that it goes by.

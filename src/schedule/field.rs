@@ -26,6 +26,21 @@ const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 /// The other number of Sunday.
 const SUNDAY: u32 = 7;
 
+impl Field {
+    /// What the field may hold, for whoever wrote something else.
+    fn allowed(&self) -> String {
+        let (low, high) = (self.low, self.high);
+        let names = match self.names {
+            [first, .., last] => format!(" or {first}-{last}"),
+            _ => String::new(),
+        };
+        format!(
+            "write numbers {low}-{high}{names}, ranges with '-', '*', a step after a range or '*' as in */2, \
+             or several of these with ',' between"
+        )
+    }
+}
+
 /// Why a field is refused, and the byte of it that is meant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -69,7 +84,10 @@ fn read_item(field: &Field, item: &str) -> Result<u64, Fault> {
         match rest.chars().next() {
             None => (field.low, field.high),
             Some(other) => {
-                return Err(Fault::new(1, format!("{other:?} after '*'; only a step may follow it")));
+                return Err(Fault::new(
+                    1,
+                    format!("{other:?} after '*'; only a step may follow it, as in */15"),
+                ));
             }
         }
     } else if let Some((first, last)) = range.split_once('-') {
@@ -102,9 +120,10 @@ fn read_range(field: &Field, first: &str, last: &str) -> Result<(u32, u32), Faul
 }
 
 fn read_step(text: &str) -> Result<usize, Fault> {
-    match digits(text) {
+    match digits(text, || "a step is a whole number from 1".to_owned()) {
         Err(fault) if text.is_empty() => {
-            Err(Fault { reason: "a step is missing after '/'".to_owned(), ..fault })
+            let reason = "a step is missing after '/'; write a whole number from 1".to_owned();
+            Err(Fault { reason, ..fault })
         }
         Err(fault) => Err(fault),
         Ok(0) => Err(Fault::new(0, "a step of 0; the least is 1")),
@@ -116,7 +135,7 @@ fn read_number(field: &Field, text: &str) -> Result<u32, Fault> {
     if !field.names.is_empty() && text.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return read_name(field, text);
     }
-    let number = digits(text)?;
+    let number = digits(text, || field.allowed())?;
     if (field.low..=field.high).contains(&number) {
         Ok(number)
     } else {
@@ -132,11 +151,11 @@ fn read_name(field: &Field, text: &str) -> Result<u32, Fault> {
         .ok_or_else(|| Fault::new(0, format!("{text:?} is none of: {}", field.names.join(" "))))
 }
 
-/// A number of decimal digits; one too large for its type is as large as that can be.
-fn digits(text: &str) -> Result<u32, Fault> {
+/// A number of decimal digits; one too large for its type is as large as that can be. `allowed` is for the refusal.
+fn digits(text: &str, allowed: impl Fn() -> String) -> Result<u32, Fault> {
     match text.char_indices().find(|(_, c)| !c.is_ascii_digit()) {
-        None if text.is_empty() => Err(Fault::new(0, "a number is missing")),
+        None if text.is_empty() => Err(Fault::new(0, format!("a number is missing; {}", allowed()))),
         None => Ok(text.parse().unwrap_or(u32::MAX)),
-        Some((at, c)) => Err(Fault::new(at, format!("{c:?} is not allowed here"))),
+        Some((at, c)) => Err(Fault::new(at, format!("{c:?} is not allowed here; {}", allowed()))),
     }
 }

@@ -47,6 +47,10 @@ mod tests {
     fn the_hash_is_siphash_1_3_with_a_zero_key() {
         assert_eq!(hash("pi-01", "backup"), PI_BACKUP);
         assert_eq!(hash("a", "b"), A_B);
+        // Whole words and a rest of every kind; the longest names.
+        assert_eq!(hash("-", "-"), 0x6efe_287e_f817_53c9);
+        assert_eq!(hash("kitchen_7", "log-rotate"), 0x8945_1b42_5159_7070);
+        assert_eq!(hash(&"A".repeat(64), &"z".repeat(64)), 0xc42f_49e8_2d11_fb46);
     }
 
     #[test]

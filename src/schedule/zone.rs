@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::{TimeZone, TimeZoneTransition};
+use jiff::civil::DateTime;
+use jiff::tz::{TimeZone, TimeZoneDatabase, TimeZoneTransition};
 
 use super::error::ScheduleError;
+use crate::job::WallTime;
 
 /// The earliest second that is evaluated: jiff's, in the year -9999.
 pub(super) const FIRST: i64 = -377_705_023_201;
@@ -59,7 +61,13 @@ impl Span {
 }
 
 impl Zone {
-    /// The device's zone, read anew: the variable `TZ` if it is set, else `/etc/localtime`; UTC if there is neither, as
+    /// Without summer time, and never lost.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self { data: TimeZone::UTC, given: None }
+    }
+
+    /// The device's zone, read anew with the rest of the tz database: the variable `TZ` if it is set, else `/etc/localtime`; UTC if there is neither, as
     /// localtime(5) says.
     ///
     /// # Errors
@@ -72,7 +80,7 @@ impl Zone {
         let from = variable.as_deref().unwrap_or(LOCALTIME);
         TimeZone::try_system().map(|data| Self::called(data, from)).or_else(|error| {
             if variable.as_deref().map_or_else(localtime_is_utc, is_utc) {
-                return Ok(Self { data: TimeZone::UTC, given: None });
+                return Ok(Self::utc());
             }
             let source = if variable.is_some() { "TZ names" } else { "named by" };
             let reason = format!("the device's zone ({source} {from:?}) cannot be loaded: {error}");
@@ -85,18 +93,20 @@ impl Zone {
     /// # Errors
     /// A name that the system's tz database does not hold.
     pub fn named(name: &str) -> Result<Self, ScheduleError> {
-        match TimeZone::get(name) {
+        match in_database(name) {
             Ok(data) if !data.is_unknown() => return Ok(Self::called(data, name)),
             Err(_) if is_utc(name) => return Ok(Self::called(TimeZone::UTC, name)),
             Ok(_) | Err(_) => {}
         }
-        // POSIX counts westward: `UTC+3` would be three hours behind, hardly what is meant.
-        let misleads = name.starts_with("UTC") || name.starts_with("GMT");
         match TimeZone::posix(name) {
-            Ok(data) if !misleads => Ok(Self::called(data, name)),
-            Ok(_) | Err(_) => Err(ScheduleError::zone(format!(
-                "{name:?} is not in this device's tz database; write an IANA name as \"Europe/Berlin\", \
-                 or \"UTC\" (is the package tzdata installed?)"
+            Ok(_) if misleads(name) => Err(ScheduleError::zone(format!(
+                "{name:?} is not in this device's tz database, and as a POSIX text it counts westward: write \
+                 \"<+03>-3\" or \"Etc/GMT-3\" for three hours east of Greenwich"
+            ))),
+            Ok(data) => Ok(Self::called(data, name)),
+            Err(_) => Err(ScheduleError::zone(format!(
+                "{name:?} is not in this device's tz database; write an IANA name as \"Europe/Berlin\", \"UTC\", or a \
+                 POSIX text as \"CET-1CEST,M3.5.0,M10.5.0/3\" (is the package tzdata installed?)"
             ))),
         }
     }
@@ -105,6 +115,12 @@ impl Zone {
     #[must_use]
     pub fn name(&self) -> &str {
         self.given.as_deref().or_else(|| self.data.iana_name()).unwrap_or("UTC")
+    }
+
+    /// The instant of a local date or time.
+    pub(super) fn instant(&self, local: &str) -> Option<WallTime> {
+        let local: DateTime = local.parse().ok()?;
+        local.to_zoned(self.data.clone()).ok().map(|zoned| zoned.timestamp().into())
     }
 
     fn called(data: TimeZone, name: &str) -> Self {
@@ -151,6 +167,22 @@ impl Zone {
     fn offset(&self, at: i64) -> i64 {
         self.data.to_offset(timestamp(at)).seconds().into()
     }
+}
+
+/// The zone of a name in the system's tz database. jiff looks for a database once; where it found none, one may have
+/// been installed since.
+fn in_database(name: &str) -> Result<TimeZone, jiff::Error> {
+    let database = jiff::tz::db();
+    if database.is_definitively_empty() { TimeZoneDatabase::from_env().get(name) } else { database.get(name) }
+}
+
+/// Whether a POSIX text reads as an offset from UTC and means its opposite: `UTC+3` is three hours behind.
+fn misleads(text: &str) -> bool {
+    let offset = text.strip_prefix("UTC").or_else(|| text.strip_prefix("GMT"));
+    offset.is_some_and(|offset| {
+        let is_offset = offset.starts_with(['+', '-']) && !offset.contains(|c: char| c.is_ascii_alphabetic());
+        is_offset && offset.contains(|c| matches!(c, '1'..='9'))
+    })
 }
 
 /// Whether the name is UTC's, which needs no tz database.
