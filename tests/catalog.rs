@@ -21,7 +21,7 @@ const SEED: proptest::test_runner::RngSeed = proptest::test_runner::RngSeed::Fix
 fn rules() -> Rules {
     Rules {
         defaults: FieldMap::new(),
-        zone: Zone::named("UTC").unwrap(),
+        zone: Zone::named("UTC"),
         user: AgentUser::Root { exists: |user| user == "root" || user == "pi" },
         groups: Vec::new(),
         centre: None,

@@ -14,7 +14,7 @@ fn name(text: &str) -> Name {
 fn rules() -> Rules {
     Rules {
         defaults: FieldMap::new(),
-        zone: Zone::named("UTC").unwrap(),
+        zone: Zone::named("UTC"),
         user: AgentUser::Root { exists: |user| user != "nobody-such" },
         groups: vec![name("lab"), name("all")],
         centre: Some(Centre { users: vec!["worker".to_owned(), "pi".to_owned()] }),

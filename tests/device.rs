@@ -16,4 +16,5 @@ mod device {
     mod manager;
     mod rig;
     mod witness;
+    mod zones;
 }

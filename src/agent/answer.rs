@@ -159,7 +159,12 @@ impl Agent {
         JobRow {
             job: job.clone(),
             source: in_force.map_or_else(String::new, |in_force| in_force.source.to_string()),
-            time_zone: calendar.map_or_else(String::new, |calendar| calendar.zone_name().to_owned()),
+            time_zone: match (calendar, &cronjob) {
+                (Some(calendar), _) => calendar.zone_name().to_owned(),
+                // Lost since it was read.
+                (None, Some(cronjob)) => cronjob.time_zone.clone().unwrap_or_default(),
+                (None, None) => String::new(),
+            },
             schedule: cronjob.map_or_else(String::new, |cronjob| cronjob.schedule),
             enabled: view.is_some_and(|view| view.enabled),
             paused: view.is_some_and(|view| view.paused),

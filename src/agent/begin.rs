@@ -42,9 +42,7 @@ impl Agent {
             Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
         let listener = Listener::bind(&config.run_dir)
             .map_err(|error| AgentError::new("open the control socket", error))?;
-        let rules =
-            super::rules(&config).map_err(|error| AgentError::new("learn the device's zone", error))?;
-        let mut catalog = Catalog::new(rules);
+        let mut catalog = Catalog::new(super::rules(&config));
         let Recovered { mut image, epoch, next_seq, notes } = recovered;
         catalog.restore(core::mem::take(&mut image.definitions));
         catalog.remember(core::mem::take(&mut image.orphans), image.bucket.take());

@@ -20,16 +20,15 @@ pub struct Report {
 /// Judges the jobs directory that `config` names.
 ///
 /// # Errors
-/// The directory cannot be read or trusted, or the device's zone cannot be loaded.
+/// The directory cannot be read or trusted.
 pub fn check(config: &Config) -> Result<Report, AgentError> {
-    let rules = super::rules(config).map_err(|error| AgentError::new("learn the device's zone", error))?;
     let dir =
         JobsDir::open(&config.jobs_dir).map_err(|error| AgentError::new("read the jobs directory", error))?;
     let mut warnings = config.warnings.clone();
     if dir.is_missing() {
         warnings.push(format!("{}: no such directory", config.jobs_dir.display()));
     }
-    let changes = Catalog::new(rules).load_files(dir);
+    let changes = Catalog::new(super::rules(config)).load_files(dir);
     let whole_path = |mut row: RefusedRow| {
         row.origin = config.jobs_dir.join(row.origin).display().to_string();
         row

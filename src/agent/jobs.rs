@@ -2,7 +2,8 @@
 
 use crate::catalog::{Change, Changes};
 use crate::config::JobsDir;
-use crate::job::{EventKind, RefusedRow, Reloaded};
+use crate::job::{EventKind, JobName, RefusedRow, Reloaded, Revision};
+use crate::schedule::Zone;
 use crate::scheduler::{Event, Plan};
 
 use super::{Agent, turns};
@@ -11,9 +12,35 @@ impl Agent {
     /// [`reload`](Self::reload), because somebody asks for it; the service manager hears of it.
     pub(super) fn reload_asked(&mut self) -> Reloaded {
         self.manager.reloading();
-        let reloaded = self.reload();
+        let known = self.catalog.refused();
+        self.catalog.renew_zones(Zone::device());
+        let mut reloaded = self.reload();
+        let zoneless = self.renew_calendars();
+        self.note_refusals(&known, &zoneless);
+        reloaded.rejected.extend(zoneless);
         self.manager.ready();
         reloaded
+    }
+
+    /// Gives every job in force the calendar of its zone as it is now; where that is what it was, nothing follows.
+    fn renew_calendars(&mut self) -> Vec<RefusedRow> {
+        let mut lost = Vec::new();
+        for (job, revision) in self.in_force() {
+            let Some(cronjob) = self.catalog.cronjob(&job) else { continue };
+            match self.catalog.calendar(&cronjob) {
+                Ok(calendar) => {
+                    let plan = Plan::new(&cronjob, calendar, revision);
+                    self.step(Event::Define { job, plan });
+                    self.cut_turn();
+                }
+                Err(error) => lost.push((job, error)),
+            }
+        }
+        self.catalog.report_zoneless(&lost).to_vec()
+    }
+
+    fn in_force(&self) -> Vec<(JobName, Revision)> {
+        self.catalog.jobs().map(|(job, in_force)| (job.clone(), in_force.revision)).collect()
     }
 
     /// Reads the jobs directory again and brings what changed in force.

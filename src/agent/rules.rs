@@ -4,20 +4,18 @@ use nix::unistd::{User, geteuid};
 
 use crate::catalog::{AgentUser, Centre, Rules};
 use crate::config::Config;
-use crate::schedule::{ScheduleError, Zone};
+use crate::schedule::Zone;
 
 /// The rules of this device.
-///
-/// # Errors
-/// The device's own zone cannot be loaded.
-pub fn rules(config: &Config) -> Result<Rules, ScheduleError> {
-    Ok(Rules {
+#[must_use]
+pub fn rules(config: &Config) -> Rules {
+    Rules {
         defaults: config.defaults.clone(),
-        zone: Zone::device()?,
+        zone: Zone::device(),
         user: agent_user(),
         groups: config.all_groups(),
         centre: config.nats.as_ref().map(|nats| Centre { users: nats.users.clone() }),
-    })
+    }
 }
 
 fn agent_user() -> AgentUser {

@@ -137,6 +137,17 @@ impl Definitions {
         self.list.insert(at, new);
     }
 
+    /// Brings back in force what `valid` says so of.
+    pub(super) fn revive(&mut self, valid: impl Fn(Definition<'_>) -> bool) {
+        for at in 0..self.list.len() {
+            let void = self.list.get(at).filter(|held| held.standing == Standing::Void);
+            let revived = void.is_some_and(|held| valid(self.definition(held)));
+            if let Some(held) = self.list.get_mut(at).filter(|_| revived) {
+                held.standing = Standing::Valid;
+            }
+        }
+    }
+
     /// Gives back what growing has left over.
     pub(super) fn shrink(&mut self) {
         self.texts.shrink_to_fit();

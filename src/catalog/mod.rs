@@ -22,8 +22,8 @@ mod rules;
 mod shown;
 mod verdict;
 
-use crate::job::{CronJob, JobName, RefusedRow, Revision, Source, text};
-use crate::schedule::{Calendar, ScheduleError};
+use crate::job::{CronJob, FieldError, JobName, RefusedRow, Revision, Source, text};
+use crate::schedule::{Calendar, ScheduleError, Zone};
 
 pub use centre::Text;
 use held::{Definitions, Standing};
@@ -37,6 +37,8 @@ pub struct Catalog {
     held: Definitions,
     /// Of files.
     refused: Vec<RefusedRow>,
+    /// Of jobs that are in force, and whose zones were lost.
+    zoneless: Vec<RefusedRow>,
     centre: centre::State,
 }
 
@@ -56,7 +58,7 @@ impl Catalog {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let held = Definitions::new(rules.groups.clone());
-        Self { rules, held, refused: Vec::new(), centre: centre::State::default() }
+        Self { rules, held, refused: Vec::new(), zoneless: Vec::new(), centre: centre::State::default() }
     }
 
     /// Takes back what the journal holds. A text that this version or configuration refuses is kept, reported and not
@@ -95,7 +97,27 @@ impl Catalog {
     /// # Errors
     /// The system's tz database has lost its zone since it was accepted.
     pub fn calendar(&self, cronjob: &CronJob) -> Result<Calendar, ScheduleError> {
-        Calendar::new(&cronjob.schedule, cronjob.time_zone.as_deref(), &self.rules.zone)
+        self.rules.calendar(cronjob)
+    }
+
+    /// Goes by zones as they are now, `device` being the device's: what was void for want of one counts again.
+    pub fn renew_zones(&mut self, device: Result<Zone, ScheduleError>) {
+        self.rules.zone = device;
+        let rules = &self.rules;
+        self.held.revive(|held| rules.judge_again(held.text, held.source).is_ok());
+        self.zoneless = Vec::new();
+    }
+
+    /// Reports jobs in force whose zones are lost: they go on by what was read of them before.
+    pub fn report_zoneless(&mut self, jobs: &[(JobName, ScheduleError)]) -> &[RefusedRow] {
+        let row = |(job, error): &(JobName, ScheduleError)| {
+            let origin = rows::origin(self.in_force(job)?.source);
+            let reason = format!("{}; the job goes on by the zone as it was read before", error.reason());
+            let error = FieldError::new(error.field(), reason);
+            Some(rows::row(origin, None, Some(job.as_str()), &error))
+        };
+        self.zoneless = jobs.iter().filter_map(row).collect();
+        &self.zoneless
     }
 
     /// The jobs in force, in byte order of their names.
@@ -111,14 +133,16 @@ impl Catalog {
     /// What is refused now: files and their definitions, in the order of files and names; then the centre's keys.
     #[must_use]
     pub fn refused(&self) -> Vec<RefusedRow> {
-        self.refused.iter().cloned().chain(self.centres_refused()).collect()
+        let files = self.refused.iter().chain(&self.zoneless).cloned();
+        files.chain(self.centres_refused()).collect()
     }
 
     /// Why the newest definition of a job is not the one in force.
     #[must_use]
     pub fn refused_of(&self, job: &JobName) -> Option<RefusedRow> {
         let of = |row: &RefusedRow| row.job.as_deref() == Some(job.as_str());
-        self.refused.iter().find(|row| of(row)).cloned().or_else(|| self.centres_refused().find(of))
+        let files = self.refused.iter().chain(&self.zoneless);
+        files.clone().find(|row| of(row)).cloned().or_else(|| self.centres_refused().find(of))
     }
 
     /// The centre's keys that are refused, and those that were valid once and are not by this configuration.

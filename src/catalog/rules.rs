@@ -1,15 +1,15 @@
 //! What a definition must satisfy on this device, beyond its own form.
 
 use crate::job::{CronJob, FieldError, FieldMap, Name, Source, limits, text};
-use crate::schedule::{Calendar, Zone};
+use crate::schedule::{Calendar, ScheduleError, Zone};
 
 /// What the device's configuration says about definitions.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Fields for every job that is silent on them.
     pub defaults: FieldMap,
-    /// The device's zone.
-    pub zone: Zone,
+    /// The device's zone, or why it cannot be loaded: then jobs that go by it are refused, and no others.
+    pub zone: Result<Zone, ScheduleError>,
     /// As whom the agent can start jobs.
     pub user: AgentUser,
     /// The device's groups, in the order of their precedence.
@@ -60,7 +60,7 @@ impl Rules {
 
     fn judge_lasting(&self, own: &FieldMap, source: &Source) -> Result<CronJob, FieldError> {
         let job = self.effective(own, source)?;
-        Calendar::new(&job.schedule, job.time_zone.as_deref(), &self.zone)?;
+        self.calendar(&job)?;
         match (&self.user, &job.user) {
             (AgentUser::Other { name }, Some(user)) if user != name => Err(FieldError::new(
                 "user",
@@ -69,6 +69,17 @@ impl Rules {
                 ),
             )),
             (AgentUser::Root { .. } | AgentUser::Other { .. }, _) => Ok(job),
+        }
+    }
+
+    /// When a definition is due, by zones as they are now.
+    pub(super) fn calendar(&self, job: &CronJob) -> Result<Calendar, ScheduleError> {
+        let own = job.time_zone.as_deref();
+        let device = self.zone.clone().unwrap_or_else(|_| Zone::utc());
+        let calendar = Calendar::new(&job.schedule, own, &device)?;
+        match &self.zone {
+            Err(lost) if own.is_none() && calendar.has_local_times() => Err(lost.clone()),
+            Err(_) | Ok(_) => Ok(calendar),
         }
     }
 

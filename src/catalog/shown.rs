@@ -40,7 +40,7 @@ impl Catalog {
         };
         vec![
             ("schedule", Value::Null),
-            ("time_zone", json!(self.rules.zone.name())),
+            ("time_zone", json!(self.rules.zone.as_ref().map_or("cannot be loaded", |zone| zone.name()))),
             ("splay", json!("0s")),
             ("command", Value::Null),
             ("user", json!(user)),
@@ -131,7 +131,7 @@ mod tests {
     fn the_defaults_that_are_shown_are_those_that_count() {
         let rules = Rules {
             defaults: FieldMap::new(),
-            zone: Zone::named("UTC").unwrap(),
+            zone: Zone::named("UTC"),
             user: AgentUser::Other { name: "me".to_owned() },
             groups: Vec::new(),
             centre: None,

@@ -31,16 +31,16 @@ pub(crate) fn check(found: Found, paths: &[PathBuf], as_json: bool) -> Result<An
     }
     let code = if files.iter().any(|file| file.text.is_err()) { 2 } else { 0 };
     let read = files.len();
-    let judged = Reloaded::from(Catalog::new(rules(found)?).load_files(files));
+    let judged = Reloaded::from(Catalog::new(rules(found)).load_files(files));
     render(&judged, read, code, as_json)
 }
 
 /// What the agent of this configuration demands of files; nothing else is judged here.
-pub(crate) fn rules(found: Found) -> Result<Rules, Failure> {
-    let zone = Zone::device().map_err(|error| Failure::CannotAsk(chain(&error)))?;
+pub(crate) fn rules(found: Found) -> Rules {
+    let zone = Zone::device();
     let (groups, centre) = (Vec::new(), None);
     let user = agent_user(&found.user);
-    Ok(Rules { defaults: found.config.defaults, zone, user, groups, centre })
+    Rules { defaults: found.config.defaults, zone, user, groups, centre }
 }
 
 fn render(judged: &Reloaded, files: usize, unreadable: u8, as_json: bool) -> Result<Answer, Failure> {

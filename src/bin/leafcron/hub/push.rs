@@ -114,15 +114,11 @@ fn read(file: &Path, unchecked: bool) -> Result<Result<Wanted, Vec<RefusedRow>>,
 
 /// What this version would refuse. Users and zones are the device's to know; a zone that this machine lacks is told.
 fn refused(name: &str, content: &str) -> Result<Vec<RefusedRow>, Failure> {
-    let zone = Zone::named("UTC").or_else(|_| Zone::device()).map_err(|error| cannot_judge(&error))?;
     let user = AgentUser::Root { exists: |_| true };
-    let rules = Rules { defaults: FieldMap::new(), zone, user, groups: Vec::new(), centre: None };
+    let rules =
+        Rules { defaults: FieldMap::new(), zone: Ok(Zone::utc()), user, groups: Vec::new(), centre: None };
     let file = JobsFile { name: name.to_owned(), text: Ok(content.to_owned()) };
     Ok(Catalog::new(rules).load_files([file]).rejected)
-}
-
-fn cannot_judge(error: &dyn std::error::Error) -> Failure {
-    Failure::CannotAsk(crate::answer::chain(error))
 }
 
 /// Puts a definition, unless the bucket says just that.

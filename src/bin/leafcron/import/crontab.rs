@@ -210,9 +210,7 @@ fn action(command: &str, shell: Option<&str>) -> Action {
 
 /// The schedule with single blanks, if leafcron's dialect has it; else why not and what to write, in the line's columns.
 fn schedule(part: Part<'_>, zone: Option<&str>) -> Result<String, Fault> {
-    let utc = Zone::named("UTC").or_else(|_| Zone::device());
-    let judged = utc.and_then(|utc| Calendar::new(part.text, zone, &utc));
-    match judged {
+    match Calendar::new(part.text, zone, &Zone::utc()) {
         Ok(_) => Ok(part.text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")),
         Err(error) if error.field() == "schedule" => Err(refused(part, &error)),
         Err(error) => Err(Fault { at: part.at, reason: format!("CRON_TZ: {}", error.reason()) }),

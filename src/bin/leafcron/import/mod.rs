@@ -79,7 +79,7 @@ pub(crate) fn import(agent: &Agent, asked: &Import, as_json: bool) -> Result<Ans
 fn translate(
     found: Found,
     defined: &BTreeSet<JobName>,
-    rules: impl FnOnce() -> Result<Rules, Failure>,
+    rules: impl FnOnce() -> Rules,
 ) -> Result<(Vec<Imported>, Vec<Finding>), Failure> {
     let Found { crontabs, mut findings } = found;
     let mut most = limits::JOBS.saturating_sub(defined.len());
@@ -113,7 +113,7 @@ fn translate(
             }
         }
     }
-    drop_refused(&mut imported, &mut findings, &drafts, rules()?)?;
+    drop_refused(&mut imported, &mut findings, &drafts, rules())?;
     findings.sort_by_key(|finding| order(&imported, finding));
     Ok((imported, findings))
 }

@@ -28,7 +28,7 @@ fn imported(text: &[u8], owner: Option<&str>) -> (Imported, Vec<Finding>) {
 
 /// What the agent makes of it.
 fn loaded(imported: &Imported) -> Catalog {
-    let mut catalog = Catalog::new(judge::anywhere().unwrap());
+    let mut catalog = Catalog::new(judge::anywhere());
     let file = JobsFile { name: "a.toml".to_owned(), text: Ok(text(imported)) };
     let rejected = catalog.load_files([file]).rejected;
     // `on_failure` is of the design and not of this version yet.
