@@ -1,9 +1,8 @@
 //! `leafcron explain`: a line or a job's schedule, in words and in instants. A line needs no agent.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use leafcron::job::WallTime;
-use leafcron::schedule::{Calendar, ScheduleError, Zone};
+use leafcron::job::{JobRow, WallTime};
+use leafcron::schedule::{Calendar, Explained, ScheduleError, Zone};
 
 use crate::answer::{Answer, Failure};
 use crate::args::Explain;
@@ -32,82 +31,60 @@ pub(crate) fn explain(
     here: &Here,
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    let zone_name = asked.zone.as_deref().or(subject.zone.as_deref());
-    let refused = |error: ScheduleError| Failure::No(refusal(&subject.line, &error));
-    let device = zone_name.map_or_else(Zone::device, Zone::named).map_err(refused)?;
-    let calendar = Calendar::new(&subject.line, None, &device).map_err(refused)?;
-    let zone = zone_name.map_or_else(|| Some(here.zone.clone()), shown_zone).unwrap_or(TimeZone::UTC);
+    let zone = asked.zone.as_deref().or(subject.zone.as_deref());
+    let read =
+        zone.map_or_else(Zone::device, zone_of).and_then(|zone| Calendar::new(&subject.line, None, &zone));
+    let calendar = match read {
+        Ok(calendar) => calendar,
+        // The list of its fires is empty, and it is refused all the same.
+        Err(error) if as_json && error.is_never() => {
+            let err = format!("leafcron: {}\n", refusal(&subject.line, &error));
+            return Ok(Answer { out: "[]\n".to_owned(), err, code: 1 });
+        }
+        Err(error) => return Err(Failure::No(refusal(&subject.line, &error))),
+    };
     let from = match &asked.from {
-        Some(text) => instant(text, &zone)?,
+        Some(text) => instant(text, &calendar)?,
         None => here.now,
     };
-    let fires = fires(&calendar, from, asked.count.into());
+    let fires = calendar.explain(from).take(asked.count.into());
     if as_json {
-        return Answer::json(&fires.iter().map(|at| at.timestamp().to_string()).collect::<Vec<_>>());
+        return Answer::json(&fires.map(|fire| fire.at.timestamp().to_string()).collect::<Vec<_>>());
     }
     let mut text = format!("{}\n{}, zone {}\n", safe(&subject.line), calendar.words(), calendar.zone_name());
     text.extend(subject.remarks.iter().map(|remark| safe(remark) + "\n"));
-    let mut before = from;
-    for at in &fires {
-        text.extend(clock_changes(&zone, before, *at));
-        text.push_str(&format!("  {}  {}  {}\n", local(*at, &zone), at.timestamp(), here.distance(*at)));
-        before = *at;
+    let mut told = 0;
+    for Explained { at, local, note } in fires {
+        text.push_str(&format!("  {local}  {}  {}\n", at.timestamp(), here.distance(at)));
+        text.extend(note.map(|note| format!("      {note}\n")));
+        told += 1;
     }
-    if fires.len() < usize::from(asked.count) && !calendar.is_reboot() {
+    if told < usize::from(asked.count) && !calendar.is_reboot() {
         text.push_str("  no further fire before the year 10000\n");
     }
     Ok(Answer::text(text))
 }
 
-/// The next fires, at most `count`.
-pub(crate) fn fires(calendar: &Calendar, from: WallTime, count: usize) -> Vec<WallTime> {
-    std::iter::successors(calendar.next(from), |at| calendar.next(*at)).take(count).collect()
+/// The calendar of a job as its agent tells of it.
+pub(crate) fn calendar(row: &JobRow) -> Option<Calendar> {
+    zone_of(&row.time_zone).and_then(|zone| Calendar::new(&row.schedule, None, &zone)).ok()
 }
 
-/// `Mon 2026-11-23 03:00:00 +01:00`.
-fn local(at: WallTime, zone: &TimeZone) -> String {
-    at.timestamp().to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string()
+/// A zone by the name that an agent or a person gives; that of a file is the device's own, which has no other name.
+fn zone_of(name: &str) -> Result<Zone, ScheduleError> {
+    if name.starts_with('/') { Zone::device() } else { Zone::named(name) }
 }
 
-/// As many clock changes are named between two fires.
-const CHANGES: usize = 4;
-
-/// A line for each time that the local clock is set between two fires.
-fn clock_changes(zone: &TimeZone, after: WallTime, to: WallTime) -> Vec<String> {
-    zone.following(after.timestamp())
-        .take_while(|change| WallTime::from(change.timestamp()) <= to)
-        .filter_map(|change| {
-            let at = change.timestamp();
-            let before = zone.to_offset(Timestamp::from_second(at.as_second() - 1).ok()?);
-            let clock = |offset: jiff::tz::Offset| offset.to_datetime(at).strftime("%H:%M:%S").to_string();
-            let day = before.to_datetime(at).strftime("%a %Y-%m-%d").to_string();
-            (before != change.offset()).then(|| {
-                format!("  {day} the clock goes from {} to {}\n", clock(before), clock(change.offset()))
-            })
-        })
-        .take(CHANGES)
-        .collect()
-}
-
-/// The data of a zone that [`Zone::named`] has taken.
-fn shown_zone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok()
-}
-
-/// An instant, or a local date or time in the zone.
-fn instant(text: &str, zone: &TimeZone) -> Result<WallTime, Failure> {
-    let local = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok();
-    text.parse::<Timestamp>()
-        .ok()
-        .or_else(|| local().map(|zoned| zoned.timestamp()))
-        .map(WallTime::from)
-        .ok_or_else(|| {
-            Failure::CannotAsk(format!(
-                "--from {}: write an instant as 2026-03-29T00:00:00Z, or a local date or time as 2026-03-29 or \
-                 2026-03-29T02:30",
-                safe(text)
-            ))
-        })
+/// An instant, or a local date or time in the calendar's zone.
+fn instant(text: &str, calendar: &Calendar) -> Result<WallTime, Failure> {
+    let instant = text.parse::<Timestamp>().map(WallTime::from).ok();
+    instant.or_else(|| calendar.instant(text)).ok_or_else(|| {
+        Failure::CannotAsk(format!(
+            "--from {}: write an instant as 2026-03-29T00:00:00Z, or a local date or time as 2026-03-29 or \
+             2026-03-29T02:30",
+            safe(text)
+        ))
+    })
 }
 
 /// The refusal, and below it the line with a mark at the column that it names.
@@ -143,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_change_between_two_fires_is_named() {
+    fn a_clock_change_that_moved_a_fire_is_named() {
         let berlin = asked(Some("Europe/Berlin"), "2025-03-29T12:00:00Z", 2);
         let expected = "\
 30 2 * * *
 at 02:30 every day, zone Europe/Berlin
-  Sun 2025-03-30 the clock goes from 02:00:00 to 03:00:00
   Sun 2025-03-30 03:00:00 +02:00  2025-03-30T01:00:00Z  601d 20h ago
+      in place of 02:30, which the clock skipped as it went forward from 02:00 to 03:00 on 2025-03-30
   Mon 2025-03-31 02:30:00 +02:00  2025-03-31T00:30:00Z  600d 20h ago
 ";
         assert_eq!(of("30 2 * * *", &berlin, false).unwrap().out, expected);
@@ -179,6 +156,16 @@ at 02:30 every day, zone Europe/Berlin
             matches!(&bad, Failure::No(text) if !text.replace('\n', "").contains(char::is_control)),
             "{bad:?}"
         );
+    }
+
+    #[test]
+    fn a_line_that_never_fires_is_refused_and_has_no_fires() {
+        let asked = asked(Some("UTC"), "2026-01-01", 3);
+        let answer = of("0 0 30 2 *", &asked, true).unwrap();
+        assert_eq!((answer.out.as_str(), answer.code), ("[]\n", 1));
+        assert!(answer.err.starts_with("leafcron: schedule: can never fire: "), "{}", answer.err);
+        assert!(matches!(of("0 0 30 2 *", &asked, false), Err(Failure::No(_))));
+        assert!(matches!(of("0 0 30 13 *", &asked, true), Err(Failure::No(_))));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use leafcron::control::Client;
 use leafcron::job::{JobName, JobShown, Reply, Request, WallTime};
-use leafcron::schedule::{Calendar, Zone};
+use leafcron::schedule::Explained;
 
 use answer::{Answer, Failure};
 use args::{Cli, Explain, Verb};
@@ -103,12 +103,11 @@ const FIRES_SHOWN: usize = 3;
 
 fn show_page(shown: &JobShown, here: &Here) -> Answer {
     let row = &shown.row;
-    let calendar =
-        Zone::named(&row.time_zone).and_then(|zone| Calendar::new(&row.schedule, None, &zone)).ok();
     // The agent says which is the next; what follows depends on the line alone.
-    let fires: Vec<WallTime> = match (row.next, calendar) {
+    let fires: Vec<Explained> = match (row.next, explain::calendar(row)) {
         (Some(next), Some(calendar)) => {
-            std::iter::once(next).chain(explain::fires(&calendar, next, FIRES_SHOWN - 1)).collect()
+            let before = WallTime::from_millis(next.millis().saturating_sub(1)).min(here.now);
+            calendar.explain(before).skip_while(|fire| fire.at < next).take(FIRES_SHOWN).collect()
         }
         _ => Vec::new(),
     };

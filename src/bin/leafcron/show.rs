@@ -1,14 +1,15 @@
 //! `leafcron show`.
 
-use leafcron::job::{FieldShown, JobShown, WallTime};
+use leafcron::job::{FieldShown, JobShown};
+use leafcron::schedule::Explained;
 use serde_json::Value;
 
 use crate::here::Here;
 use crate::table::{safe, safe_lines};
-use crate::{list, status, words};
+use crate::{explain, list, status, words};
 
 /// The page. `fires`: the next few.
-pub(crate) fn render(shown: &JobShown, fires: &[WallTime], here: &Here) -> String {
+pub(crate) fn render(shown: &JobShown, fires: &[Explained], here: &Here) -> String {
     let row = &shown.row;
     let mut lines = vec![
         format!("job       {}", row.job),
@@ -16,9 +17,16 @@ pub(crate) fn render(shown: &JobShown, fires: &[WallTime], here: &Here) -> Strin
         format!("state     {}", words::state(row)),
         format!("schedule  {}", list::schedule(row, here)),
     ];
-    let fires = if fires.is_empty() { row.next.as_slice() } else { fires };
-    lines.push(format!("next      {}", here.when(fires.first().copied())));
-    lines.extend(fires.iter().skip(1).map(|at| format!("          {}", here.when(Some(*at)))));
+    lines.extend(explain::calendar(row).map(|calendar| format!("          {}", calendar.words())));
+    if fires.is_empty() {
+        lines.push(format!("next      {}", here.when(row.next)));
+    }
+    for (title, Explained { at, note, .. }) in
+        core::iter::once("next").chain(core::iter::repeat("")).zip(fires)
+    {
+        lines.push(format!("{title:<8}  {}", here.when(Some(*at))));
+        lines.extend(note.as_ref().map(|note| format!("              {note}")));
+    }
     lines.push(match row.last {
         None => "last      -".to_owned(),
         Some(last) => {
@@ -78,6 +86,8 @@ fn value(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use leafcron::job::WallTime;
+
     use super::*;
     use crate::samples;
 
@@ -88,8 +98,10 @@ job       backup
 from      jobs.d/home.toml (file), revision 9f2c41d07a3e
 state     running, waiting
 schedule  0 3 * * *
+          at 03:00 every day
 next      2026-11-22 03:00:00 (in 5h)
           2026-11-23 03:00:00 (in 1d 5h)
+              in place of 02:30
 last      failed, exit 3, 2026-11-21 03:03:10 (18h 56m ago)
 
 REFUSED: a newer definition; what is shown here stays in force
@@ -113,7 +125,10 @@ retry                 default     {\"attempts\":1}
 time_zone             default     -
 ";
         let shown = samples::shown();
-        let fires = [shown.row.next.unwrap(), WallTime::from_secs(1_795_399_200)];
+        let fire =
+            |at, note: Option<&str>| Explained { at, local: String::new(), note: note.map(str::to_owned) };
+        let moved = fire(WallTime::from_secs(1_795_399_200), Some("in place of 02:30"));
+        let fires = [fire(shown.row.next.unwrap(), None), moved];
         assert_eq!(render(&shown, &fires, &samples::here()), expected);
     }
 }
