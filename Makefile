@@ -33,8 +33,8 @@ test-cross: setup-build # the unit tests on armv7, under qemu-user
 	cross/test
 
 .PHONY: bench
-bench: setup-build # the budgets of size, memory, wake-ups, lateness and 200 at once, measured; BENCH_IDLE=120s
-	$(CARGO) bench --bench device
+bench: setup-build # the calendar beside its peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
+	$(CARGO) bench --bench calendar --bench device
 
 .PHONY: cross
 cross: setup-build # both binaries for armv7 and arm64, what they need and how large they are; TARGETS="..."

@@ -1,9 +1,14 @@
 //! The calendar in UTC against the `cron` crate, given the same sets as explicit seven-field lists: two schedules where
 //! the day fields are OR-ed. That crate is no part of the program; DESIGN section 5 says what it gets wrong when it
-//! reads users' text or a zone, neither of which it does here.
+//! reads users' text or a zone, neither of which it does here. A bare bit-set evaluator is asked beside it.
+
+mod calendar_common {
+    pub(crate) mod bare;
+}
 
 use std::str::FromStr;
 
+use calendar_common::bare::Bare;
 use chrono::{DateTime, Utc};
 use cron::Schedule;
 use leafcron::job::WallTime;
@@ -58,6 +63,7 @@ proptest! {
         let time = format!("{} {} {}", text(&second), text(&minute), text(&hour));
         let line = format!("{time} {} {} {}", text(&day), text(&month), text(&weekday));
         let schedules = schedules(&time, &day, &month, &weekday);
+        let bare = Bare::new(&line).expect("a good line");
         let mut at = DateTime::from_timestamp(start, 0).unwrap();
         let calendar = match Calendar::new(&line, None, &Zone::named("UTC").unwrap()) {
             Ok(calendar) => calendar,
@@ -71,6 +77,7 @@ proptest! {
             let Some(expected) = next(&schedules, at).filter(|next| next.timestamp() < 4_102_444_800) else { break };
             let found = calendar.next(WallTime::from_secs(at.timestamp()));
             prop_assert_eq!(found, Some(WallTime::from_secs(expected.timestamp())), "{}", &line);
+            prop_assert_eq!(bare.next(at.timestamp()), Some(expected.timestamp()), "{} by bare bit sets", &line);
             at = expected;
         }
     }
