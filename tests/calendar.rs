@@ -123,6 +123,24 @@ fn milliseconds_belong_to_the_second_that_they_follow() {
 }
 
 #[test]
+fn a_century_counts_as_many_as_it_has_one_by_one() {
+    let (from, to) = (instant("1970-01-01T00:00:00Z"), instant("2070-01-01T00:00:00Z"));
+    // A change skips a time, one repeats it, and wildcard lines lose and double theirs.
+    for (line, zone) in [
+        ("30 2 * * *", "Europe/Berlin"),
+        ("0 0 * * 0", "America/Santiago"),
+        ("*/20 1 1-14 * 0", "Australia/Lord_Howe"),
+        ("0 */8 * 3,10 *", "America/New_York"),
+    ] {
+        let calendar = calendar(line, zone);
+        let next = |at: &WallTime| calendar.next(*at).filter(|next| *next <= to);
+        let fires = std::iter::successors(next(&from), next).count();
+        assert_eq!(calendar.count(from, to), fires as u64, "{line} in {zone}");
+        assert!(fires > 5_000, "{line} in {zone}: {fires}");
+    }
+}
+
+#[test]
 fn a_decade_counts_as_many_as_it_has_one_by_one() {
     let (from, to) = (instant("2024-03-01T00:00:00Z"), instant("2034-03-01T00:00:00Z"));
     for zone in ["Europe/Berlin", "Africa/Casablanca"] {

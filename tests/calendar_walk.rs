@@ -235,7 +235,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(240))]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn minutes_around_changes_fire_as_walked(
@@ -249,7 +249,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(30))]
+    #![proptest_config(cases(80))]
 
     #[test]
     fn seconds_around_changes_fire_as_walked(
