@@ -2,12 +2,19 @@
 //! added, removed or served without them.
 #![expect(clippy::unwrap_used, reason = "a test that panics says what is wrong")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use leafcron::config::{Config, Host, User};
+use leafcron::job::{CronJob, Document, FieldError, FieldMap};
+
+mod manual {
+    mod installed;
+    mod takes;
+    mod typed;
+}
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -27,7 +34,7 @@ fn host() -> Host {
 }
 
 /// What a page explains: each tag of a list that is one bold word, with what follows it.
-fn entries(page: &str) -> Vec<(String, String)> {
+fn entries(page: &str) -> BTreeMap<String, String> {
     let text = read(page);
     let tagged = text.split("\n.TP\n").skip(1).filter_map(|entry| {
         let (tag, rest) = entry.split_once('\n')?;
@@ -37,51 +44,22 @@ fn entries(page: &str) -> Vec<(String, String)> {
 }
 
 fn names(page: &str) -> BTreeSet<String> {
-    entries(page).into_iter().map(|(name, _)| name).collect()
+    entries(page).into_keys().collect()
 }
 
-/// What is allowed, by the refusal of what is not.
-fn allowed(refusal: &str, below: &str) -> BTreeSet<String> {
-    let (_, list) = refusal.split_once("allowed here: ").unwrap_or_else(|| panic!("{refusal}"));
-    list.split_whitespace().map(|name| format!("{below}{name}")).collect()
-}
-
+/// Why a configuration is refused; nothing if it is not.
 fn config_refusal(text: &str) -> String {
-    Config::parse(text, None, &host()).unwrap_err().to_string()
+    Config::parse(text, None, &host()).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-#[test]
-fn every_key_of_the_configuration_is_explained_and_no_other() {
-    let mut keys = allowed(&config_refusal("colour = 1"), "");
-    keys.extend(allowed(&config_refusal("[nats]\nservers = [\"tls://a\"]\ncolour = 1"), "nats."));
-    assert_eq!(names("docs/man/leafcrond.toml.5"), keys);
-}
-
-/// What `leafcron check` says of one job.
+/// Why a job with these fields is refused; nothing if it is not.
 fn job_refusal(fields: &str) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("jobs.toml");
-    fs::write(&file, format!("[job.a]\nschedule = \"@daily\"\n{fields}\n")).unwrap();
-    let checked = Command::new(env!("CARGO_BIN_EXE_leafcron")).arg("check").arg(file).output().unwrap();
-    String::from_utf8(checked.stderr).unwrap()
-}
-
-#[test]
-fn every_field_of_a_job_is_explained_and_whether_it_is_served() {
-    let page = "docs/man/leafcron-jobs.5";
-    let mut fields = allowed(&job_refusal("command = \"true\"\ncolour = 1"), "");
-    fields.extend(allowed(&job_refusal("command = \"true\"\nrequire = {colour = 1}"), "require."));
-    assert_eq!(names(page), fields);
-    for (name, text) in entries(page) {
-        // A value that is wrong for each: what is refused is either the value or the field.
-        let refusal = match name.strip_prefix("require.") {
-            Some(name) => job_refusal(&format!("command = \"true\"\nrequire = {{{name} = \"?\"}}")),
-            None if name == "schedule" || name == "command" => continue,
-            None => job_refusal(&format!("command = \"true\"\n{name} = \"?\"")),
-        };
-        let served = !refusal.contains("is not served");
-        assert_eq!(served, !text.contains("Not served"), "{name}: {refusal}");
-    }
+    let text = format!("schedule = \"@daily\"\n{fields}\n");
+    let refused = match Document::parse(&text) {
+        Ok(document) => document.top().fields().and_then(|own| CronJob::parse(&own, &FieldMap::new())).err(),
+        Err(error) => return error.to_string(),
+    };
+    refused.map(|FieldError { field, reason }| format!("{field}: {reason}")).unwrap_or_default()
 }
 
 #[test]
@@ -172,33 +150,5 @@ fn the_generated_pages_and_completions_know_every_verb() {
         let page = fs::read_to_string(dir.path().join(format!("man/leafcron-{verb}.1"))).unwrap();
         assert!(page.contains(".SH DESCRIPTION") || page.contains(".SH NAME"), "{verb}");
         assert!(bash.contains(verb), "{verb}");
-    }
-}
-
-#[test]
-fn the_units_name_the_users_and_files_that_the_code_knows() {
-    let users = read("systemd/leafcron.sysusers");
-    let link = read("src/agent/link/hello.rs");
-    let nats = Config::parse("[nats]\nservers = [\"tls://a\"]", None, &host()).unwrap().nats.unwrap();
-    assert!(link.contains("const USER: &str = \"leafcron-link\";"));
-    for user in nats.users.iter().map(String::as_str).chain(["leafcron-link"]) {
-        assert!(users.contains(&format!("\nu {user} ")), "{user}");
-    }
-    let config = Config::parse("", None, &host()).unwrap();
-    let unit = read("systemd/leafcrond.service");
-    for (directory, parent, path) in [
-        ("StateDirectory", "/var/lib", config.state_dir),
-        ("RuntimeDirectory", "/run", config.run_dir),
-        (
-            "ConfigurationDirectory",
-            "/etc",
-            Path::new(leafcron::config::SYSTEM_FILE).parent().unwrap().to_owned(),
-        ),
-    ] {
-        let name = path.strip_prefix(parent).unwrap().to_str().unwrap();
-        assert!(unit.contains(&format!("\n{directory}={name}\n")), "{directory}");
-    }
-    for unit in ["systemd/leafcrond.service", "systemd/user/leafcrond.service"] {
-        assert!(read(unit).contains("\nExecStart=/usr/sbin/leafcrond\n"), "{unit}");
     }
 }

@@ -10,6 +10,8 @@ use clap_complete::Shell;
 
 #[path = "../../src/bin/leafcron/args.rs"]
 mod args;
+#[allow(unused_imports, reason = "the tests parse with it")]
+pub(crate) use args::Cli;
 
 #[path = "../../src/bin/leafcron/hub/args.rs"]
 mod hub_args;

@@ -47,6 +47,7 @@ use crate::scheduler::{AskId, Effects, Event, Scheduler};
 
 pub use check::{Report, check};
 pub use clock::wall_clock;
+pub use link::USER as LINK_USER;
 pub use rules::rules;
 
 use answer::Asker;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 
 /// The group whose members may ask.
-const GROUP: &str = "leafcron";
+pub const GROUP: &str = "leafcron";
 /// Nobody but owner and group gets in.
 const DIRECTORY_MODE: u32 = 0o750;
 /// What bind(2) must not give: only reading and writing, for owner and group, is left.

@@ -13,7 +13,7 @@ use crate::link::frame::{Hello, Phase};
 use crate::nats::{self, Settings};
 
 /// The user of the link process, where the agent is root.
-const USER: &str = "leafcron-link";
+pub const USER: &str = "leafcron-link";
 /// Where that user is missing: nobody's, by number.
 const NOBODY: (u32, u32) = (65_534, 65_534);
 /// A file of credentials or certificates, in bytes: a bundle of all public authorities has a quarter of it. All of them

@@ -22,6 +22,7 @@ use crate::job::{BootTime, EventKind, LinkState, LinkStatus, WallTime};
 use crate::link::frame::{FromLink, Phase, ToLink};
 use crate::link::{Backoff, Child};
 
+pub use hello::USER;
 use process::{Fault, Process, later, silence};
 use reported::Reported;
 use results::{Answer, Ask, Outgoing};
