@@ -2,16 +2,20 @@
 
 use crate::catalog::{Change, Changes};
 use crate::config::JobsDir;
+use crate::control;
 use crate::job::{EventKind, JobName, RefusedRow, Reloaded, Revision};
 use crate::schedule::Zone;
 use crate::scheduler::{Event, Plan};
 
-use super::{Agent, turns};
+use super::{Agent, chain, turns};
 
 impl Agent {
     /// [`reload`](Self::reload), because somebody asks for it; the service manager hears of it.
     pub(super) fn reload_asked(&mut self) -> Reloaded {
         self.manager.reloading();
+        if let Err(error) = control::let_group_in(&self.config.run_dir) {
+            log::warn!("{}", chain(&error));
+        }
         let known = self.catalog.refused();
         self.catalog.renew_zones(Zone::device());
         let mut reloaded = self.reload();

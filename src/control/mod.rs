@@ -19,5 +19,5 @@ mod server;
 
 pub use client::{Client, ClientError};
 pub use peer::Peer;
-pub use place::{BindError, GROUP, socket_path};
+pub use place::{BindError, GROUP, let_group_in, socket_path};
 pub use server::{Connection, Listener, Patience};

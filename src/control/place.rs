@@ -74,17 +74,37 @@ impl Place {
         let listener = bind_under_umask(&path).map_err(|error| BindError::Io("bind", path.clone(), error))?;
         let made = path.symlink_metadata().map_err(|error| BindError::Io("look at", path.clone(), error))?;
         let place = Self { path, identity: identity(&made) };
-        if group.is_some_and(|group| group != made.gid()) {
-            // Until here root alone could connect: this only widens, as far as the mode says.
-            lchown(&place.path, None, group)
-                .map_err(|error| BindError::Io("change the group of", place.path.clone(), error))?;
-        }
+        // Until here root alone could connect: this only widens, as far as the mode says.
+        share(&place.path, group)?;
         Ok((listener, place))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Gives `run_dir` and the socket in it to the group again. systemd takes both away from it, back to root's, each time
+/// that it starts a process of the unit, `ExecReload=` too: systemd.exec(5), `RuntimeDirectory=`.
+///
+/// # Errors
+/// What could not be changed, or looked at.
+pub fn let_group_in(run_dir: &Path) -> Result<(), BindError> {
+    give(run_dir, group())
+}
+
+fn give(run_dir: &Path, group: Option<u32>) -> Result<(), BindError> {
+    prepare(run_dir, group)?;
+    share(&socket_path(run_dir), group)
+}
+
+fn share(socket: &Path, group: Option<u32>) -> Result<(), BindError> {
+    let failed = |what| move |error| BindError::Io(what, socket.to_owned(), error);
+    let found = socket.symlink_metadata().map_err(failed("look at"))?;
+    if group.is_some_and(|group| group != found.gid()) {
+        lchown(socket, None, group).map_err(failed("change the group of"))?;
+    }
+    Ok(())
 }
 
 impl Drop for Place {
@@ -267,6 +287,23 @@ mod tests {
         assert_eq!(group_of(file, "leafcron"), Some(987));
         assert_eq!(group_of("leafcron:x:nonsense:\n", "leafcron"), None);
         assert_eq!(group_of("", "leafcron"), None);
+    }
+
+    #[test]
+    fn what_was_taken_from_the_group_is_given_back() {
+        // Only root can give a file to a group that it is not in.
+        let own = rustix::process::getegid().as_raw();
+        let theirs = if rustix::process::geteuid().is_root() { 2 } else { own };
+        let parent = tempfile::tempdir().unwrap();
+        let run_dir = parent.path().join("run");
+        let (_listener, place) = Place::bind(&run_dir).unwrap();
+        let groups = || [&run_dir, &place.path].map(|path| path.symlink_metadata().unwrap().gid());
+        for taken in [own, theirs, own] {
+            lchown(&run_dir, None, Some(taken)).unwrap();
+            lchown(&place.path, None, Some(taken)).unwrap();
+            give(&run_dir, Some(theirs)).unwrap();
+            assert_eq!((groups(), mode(&run_dir), mode(&place.path)), ([theirs; 2], 0o750, 0o660));
+        }
     }
 
     #[test]
