@@ -21,7 +21,7 @@ demo: setup-build # leafcrond for half a minute, killed in the middle, and every
 	@$(CARGO) run --quiet --example demo
 
 .PHONY: test
-test: setup-test format deny lint tests test-cross # everything: format, dependencies, lints, both builds, all tests, armv7 by qemu
+test: setup-test format deny lint tests test-deb test-cross # everything: format, dependencies, lints, both builds, all tests, the package, armv7 by qemu
 	@if [ -s "$${CARGO_TARGET_DIR:-target}/not-checked" ]; then cat "$${CARGO_TARGET_DIR:-target}/not-checked"; fi
 
 .PHONY: tests
@@ -31,6 +31,12 @@ tests: setup-build
 .PHONY: test-cross
 test-cross: setup-build # the unit tests on armv7, under qemu-user
 	cross/test
+
+.PHONY: test-deb
+test-deb: setup-build # the package of the debug binaries: built, and looked into; how it lives is `make test-package`
+	$(CARGO) build --bins
+	BUILT=$${CARGO_TARGET_DIR:-target}/debug LINTIAN=no DPKG_DEB_COMPRESSOR_TYPE=none VERSION=0~debug-1 \
+	    cross/deb $$(dpkg --print-architecture)
 
 .PHONY: bench
 bench: setup-build # the calendar beside its peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
@@ -47,6 +53,7 @@ deb: setup-build # Debian packages in target/deb: armhf, arm64, amd64; ARCHITECT
 .PHONY: test-package
 test-package: setup-build # the package under systemd in a container, installed to purged; ARCHITECTURE=amd64; needs root
 	tests/package/run $(or $(ARCHITECTURE),amd64)
+	[ "$(or $(ARCHITECTURE),amd64)" != amd64 ] || tests/package/guide
 
 .PHONY: check
 check: setup-build # compiles all of it, and the device binary without the command line

@@ -19,6 +19,16 @@ names() {
     esac
 }
 
+# The target of a Debian architecture.
+target_of() {
+    case $1 in
+    armhf) echo armv7-unknown-linux-gnueabihf ;;
+    arm64) echo aarch64-unknown-linux-gnu ;;
+    amd64) echo x86_64-unknown-linux-gnu ;;
+    *) die "no architecture $1; there are armhf, arm64, amd64" ;;
+    esac
+}
+
 host() {
     rustc --version --verbose | sed -n 's/^host: //p'
 }
