@@ -33,10 +33,11 @@ pub(super) fn process(root: &Path, pid: u32) -> Option<Process> {
     parse(line.get(..length)?)
 }
 
-/// This process.
+/// This process, by its first thread, which began when it did: qemu-user makes up what /proc/self/stat says, and there
+/// its start is often a tick later than others see it.
 pub(super) fn own() -> io::Result<Process> {
-    process(Path::new(ROOT), std::process::id()).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "/proc/self/stat cannot be read; is /proc mounted?")
+    process(Path::new("/proc/self/task"), std::process::id()).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, "/proc/self/task cannot be read; is /proc mounted?")
     })
 }
 

@@ -22,7 +22,7 @@ fn parts(refusal: impl Fn(&str) -> String) -> BTreeSet<String> {
         let name = said.trim_end().strip_suffix(": is required")?.rsplit([' ', '.', ':']).next()?;
         Some(name.to_owned())
     };
-    let mut given = String::from("colour = 1");
+    let mut given = String::from("no_such_name = 1");
     loop {
         let said = refusal(&given);
         if let Some(names) = listed(&said, "unknown field; allowed here: ") {
@@ -77,7 +77,7 @@ fn holds(page: &str, elsewhere: &str, top: &BTreeSet<String>, refusal: impl Fn(&
 
 #[test]
 fn every_key_of_the_configuration_is_explained_and_no_other() {
-    let top = listed(&config_refusal("colour = 1"), "allowed here: ").unwrap();
+    let top = listed(&config_refusal("no_such_name = 1"), "allowed here: ").unwrap();
     // What `defaults` takes is a job's.
     holds("docs/man/leafcrond.toml.5", "defaults", &top, |key, value| match key.strip_prefix("nats.") {
         // Required: there is nothing beside it.
@@ -89,7 +89,7 @@ fn every_key_of_the_configuration_is_explained_and_no_other() {
 
 #[test]
 fn every_field_of_a_job_is_explained_and_whether_it_is_served() {
-    let top = listed(&job_refusal("command = \"true\"\ncolour = 1"), "allowed here: ").unwrap();
+    let top = listed(&job_refusal("command = \"true\"\nno_such_name = 1"), "allowed here: ").unwrap();
     holds("docs/man/leafcron-jobs.5", "", &top, |field, value| match field.split_once('.') {
         Some((table, name)) => job_refusal(&format!("command = \"true\"\n{table} = {{{name} = {value}}}")),
         // They are given already.
