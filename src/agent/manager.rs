@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 use crate::job::{BootTime, Now};
@@ -37,10 +38,10 @@ impl Manager {
     }
 
     pub(super) fn reloading(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(at) => self.say(&[NotifyState::Reloading, at]),
-            Err(error) => log::warn!("read the clock for systemd: {error}"),
-        }
+        // Not by `NotifyState::monotonic_usec_now`: in 32 bits it overflows when the machine has been up for 36 minutes.
+        let at = clock_gettime(ClockId::Monotonic);
+        let micros = i128::from(at.tv_sec) * 1_000_000 + i128::from(at.tv_nsec) / 1_000;
+        self.say(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
     }
 
     pub(super) fn stopping(&self) {
