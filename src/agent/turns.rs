@@ -230,6 +230,10 @@ pub(super) fn weight(entries: &[Entry]) -> usize {
         | Entry::Resumed { .. }
         | Entry::Bucket(_)
         | Entry::Orphaned { .. }
+        | Entry::Eras(_)
+        | Entry::Stopping { .. }
+        | Entry::SuccessExitCodes { .. }
+        | Entry::Taken { .. }
         | Entry::Commanded { .. } => 200,
         Entry::Acked(_) => 32,
     };

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::eras::{Eras, Provisionally};
 use super::fire::{BootId, CommandId, Fire, FireKey, RunId, Trigger};
 use super::limits;
 use super::name::{JobName, Name};
@@ -121,6 +122,52 @@ pub enum Entry {
         /// The command's id.
         id: CommandId,
     },
+    /// Another era counts from here on, or the main one again.
+    Eras(Eras),
+    /// The run of an intent is made to end: whoever finds it after a restart goes on with that.
+    Stopping {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: StopWhy,
+    },
+    /// What the definition of an intent calls a success, where that is not the exit code 0 alone.
+    SuccessExitCodes {
+        /// The run.
+        run: RunId,
+        /// The exit codes.
+        codes: Vec<u8>,
+    },
+    /// A command was taken under this id for this job.
+    Taken {
+        /// The command's id.
+        id: CommandId,
+        /// The job.
+        job: JobName,
+    },
+}
+
+/// Why a run is made to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopWhy {
+    /// Somebody asked for it.
+    Command {
+        /// Who, as the record says it.
+        by: String,
+    },
+    /// A later fire takes its place.
+    Replaced,
+}
+
+impl StopWhy {
+    /// As the record says it.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Command { .. } => Reason::Command,
+            Self::Replaced => Reason::Replaced,
+        }
+    }
 }
 
 /// A fire that waits to start.
@@ -240,6 +287,27 @@ pub struct OpenIntent {
     pub intent: Intent,
     /// Its runner, if that was noted.
     pub started: Option<Started>,
+    /// Why it is made to end, if it is.
+    pub stopping: Option<StopWhy>,
+    /// What its definition calls a success.
+    pub success_exit_codes: Vec<u8>,
+}
+
+impl OpenIntent {
+    /// One of which no more is known.
+    #[must_use]
+    pub fn new(intent: Intent) -> Self {
+        Self { intent, started: None, stopping: None, success_exit_codes: vec![0] }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        let run = self.intent.run;
+        let started = self.started.map(Entry::Started);
+        let codes = Some(&self.success_exit_codes).filter(|codes| ***codes != [0]);
+        let codes = codes.map(|codes| Entry::SuccessExitCodes { run, codes: codes.clone() });
+        let stopping = self.stopping.clone().map(|why| Entry::Stopping { run, why });
+        core::iter::once(Entry::Intent(self.intent.clone())).chain(started).chain(codes).chain(stopping)
+    }
 }
 
 /// What the entries add up to: all that the agent must know after a restart. Applying the entries of a journal in
@@ -248,8 +316,12 @@ pub struct OpenIntent {
 pub struct Image {
     /// The last valid text by job and source.
     pub definitions: BTreeMap<(JobName, Source), String>,
-    /// How far each job's fires are accounted for.
+    /// Which era counts.
+    pub eras: Eras,
+    /// How far each job's fires are accounted for in the main era.
     pub progress: BTreeMap<JobName, Progress>,
+    /// The same in the provisional era, while that counts.
+    pub provisional: BTreeMap<JobName, Provisionally>,
     /// Fires that wait.
     pub pending: BTreeMap<FireKey, Pending>,
     /// Missed fires that will run, by job, oldest first; the ranges do not meet.
@@ -262,12 +334,14 @@ pub struct Image {
     pub last: BTreeMap<JobName, LastRun>,
     /// The boot of the agent's last start.
     pub boot: Option<BootId>,
-    /// The newest wall time of any numbered fact.
+    /// The newest wall time of the main era, by its numbered facts.
     pub newest: Option<WallTime>,
     /// The largest run id in use or used since the image began.
     pub last_run: u64,
     /// The newest commands that were taken, oldest first, at most [`limits::COMMAND_IDS`].
     pub commands: Vec<CommandId>,
+    /// For which job each of them was, where that is known.
+    pub taken_for: BTreeMap<CommandId, JobName>,
     /// How far the centre has what is numbered.
     pub acked: Acked,
     /// Where the centre's definitions came from; `None`: there never was one.
@@ -310,7 +384,7 @@ impl Image {
         self.note_command(entry);
         match entry {
             Entry::Record(record) => self.apply_record(record),
-            Entry::Event(event) => self.newest = self.newest.max(Some(event.at)),
+            Entry::Event(event) => self.note_time(event.at),
             Entry::Defined { job, source, text } => {
                 let key = (job.clone(), source.clone());
                 self.orphans.remove(&key);
@@ -329,11 +403,11 @@ impl Image {
             }
             Entry::Acked(acked) => self.acked = *acked,
             Entry::Bucket(bucket) => self.bucket = Some(bucket.clone()),
-            Entry::Began { job, era, at } => {
-                self.progress.insert(job.clone(), Progress { era: *era, done_through: *at });
-            }
+            Entry::Eras(eras) => self.turn_to(eras),
+            Entry::Began { job, era, at } => self.begin(job, *era, *at),
             Entry::Forgotten { job } => {
                 self.progress.remove(job);
+                self.provisional.remove(job);
                 self.missed.remove(job);
                 self.paused.remove(job);
                 self.last.remove(job);
@@ -346,7 +420,7 @@ impl Image {
             Entry::Missed(missed) => {
                 self.advance_to(&missed.job, missed.era, missed.to);
                 let mut ranges = self.missed.remove(&missed.job).unwrap_or_default();
-                ranges.retain(|range| range.to != missed.to);
+                ranges.retain(|range| (range.era, range.to) != (missed.era, missed.to));
                 if missed.after < missed.to {
                     ranges.push(missed.clone());
                 }
@@ -358,12 +432,12 @@ impl Image {
                 self.advance(&intent.key);
                 self.pending.remove(&intent.key);
                 self.last_run = self.last_run.max(intent.run.0);
-                self.intents.insert(intent.key.clone(), OpenIntent { intent: intent.clone(), started: None });
+                self.intents.insert(intent.key.clone(), OpenIntent::new(intent.clone()));
             }
-            Entry::Started(started) => {
-                if let Some(open) = self.intents.values_mut().find(|open| open.intent.run == started.run) {
-                    open.started = Some(*started);
-                }
+            Entry::Started(started) => self.with_run(started.run, |open| open.started = Some(*started)),
+            Entry::Stopping { run, why } => self.with_run(*run, |open| open.stopping = Some(why.clone())),
+            Entry::SuccessExitCodes { run, codes } => {
+                self.with_run(*run, |open| open.success_exit_codes.clone_from(codes));
             }
             Entry::Booted { boot } => self.boot = Some(*boot),
             Entry::Paused { job, at } => {
@@ -373,6 +447,16 @@ impl Image {
                 self.paused.remove(job);
             }
             Entry::Commanded { id } => self.remember(id),
+            Entry::Taken { id, job } => {
+                self.remember(id);
+                self.taken_for.insert(id.clone(), job.clone());
+            }
+        }
+    }
+
+    fn with_run(&mut self, run: RunId, change: impl FnOnce(&mut OpenIntent)) {
+        if let Some(open) = self.intents.values_mut().find(|open| open.intent.run == run) {
+            change(open);
         }
     }
 
@@ -394,10 +478,15 @@ impl Image {
             | Entry::Acked(_)
             | Entry::Bucket(_)
             | Entry::Orphaned { .. }
+            | Entry::Eras(_)
+            | Entry::Stopping { .. }
+            | Entry::SuccessExitCodes { .. }
+            | Entry::Taken { .. }
             | Entry::Commanded { .. } => return,
         };
         if let Fire::Manual { id } = &key.fire {
             self.remember(id);
+            self.taken_for.insert(id.clone(), key.job.clone());
         }
     }
 
@@ -406,13 +495,21 @@ impl Image {
             return;
         }
         if self.commands.len() >= limits::COMMAND_IDS {
-            self.commands.remove(0);
+            let oldest = self.commands.remove(0);
+            self.taken_for.remove(&oldest);
         }
         self.commands.push(id.clone());
     }
 
+    /// What an implausible clock says is no time of the main era.
+    fn note_time(&mut self, at: WallTime) {
+        if self.eras.provisional.is_none() {
+            self.newest = self.newest.max(Some(at));
+        }
+    }
+
     fn apply_record(&mut self, record: &Record) {
-        self.newest = self.newest.max(Some(record.ended));
+        self.note_time(record.ended);
         self.intents.remove(&record.key);
         self.advance(&record.key);
         if let (Fire::Scheduled { era, .. }, Some(covers)) = (&record.key.fire, record.covers) {
@@ -432,12 +529,7 @@ impl Image {
     }
 
     fn advance_to(&mut self, job: &JobName, era: u32, to: WallTime) {
-        let progress = self.progress.entry(job.clone()).or_insert(Progress { era, done_through: to });
-        if era > progress.era {
-            *progress = Progress { era, done_through: to };
-        } else if era == progress.era {
-            progress.done_through = progress.done_through.max(to);
-        }
+        self.account(job, era, to);
         if let Some(ranges) = self.missed.get_mut(job) {
             for range in ranges.iter_mut().filter(|range| range.era == era && to <= range.to) {
                 range.after = range.after.max(to);
@@ -458,17 +550,23 @@ impl Image {
             source: source.clone(),
             text: text.clone(),
         });
+        let standing = Eras { provisional: None, newest: self.newest, ..self.eras.clone() };
+        let main = (self.eras != Eras::default()).then_some(Entry::Eras(standing));
         let progress = self.progress.iter().map(|(job, progress)| Entry::Began {
             job: job.clone(),
             era: progress.era,
             at: progress.done_through,
         });
+        let provisional = self.eras.provisional.iter().flat_map(|provisional| {
+            let eras = Entry::Eras(Eras { newest: self.newest, ..self.eras.clone() });
+            let jobs = self.provisional.iter();
+            let jobs = jobs.filter(|(_, of)| of.anew || of.done_through > self.eras.at);
+            core::iter::once(eras).chain(jobs.map(|(job, of)| of.entry(job, provisional.era)))
+        });
         let missed = self.missed.values().flatten().cloned().map(Entry::Missed);
         let pending = self.pending.values().cloned().map(Entry::Pending);
-        let intents = self.intents.values().flat_map(|open| {
-            let started = open.started.map(Entry::Started);
-            core::iter::once(Entry::Intent(open.intent.clone())).chain(started)
-        });
+        let intents = self.intents.values().flat_map(OpenIntent::entries);
+        let taken = self.taken_for.iter().map(|(id, job)| Entry::Taken { id: id.clone(), job: job.clone() });
         let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
         let boot = self.boot.map(|boot| Entry::Booted { boot });
         let acked = (self.acked != Acked::default()).then_some(Entry::Acked(self.acked));
@@ -479,11 +577,11 @@ impl Image {
             .map(|(job, source)| Entry::Orphaned { job: job.clone(), source: source.clone() });
         // A waiting fire of a forgotten job brings its progress back; this takes it away again.
         let waiting = self.pending.keys().chain(self.intents.keys());
-        let forgotten = waiting
-            .filter(|key| !self.progress.contains_key(&key.job))
-            .map(|key| Entry::Forgotten { job: key.job.clone() });
-        let waiting = pending.chain(intents).chain(forgotten);
-        let device = boot.into_iter().chain(acked).chain(bucket);
+        let forgotten =
+            waiting.filter(|key| !self.knows(&key.job)).map(|key| Entry::Forgotten { job: key.job.clone() });
+        let waiting = main.into_iter().chain(pending).chain(intents).chain(forgotten);
+        let progress = progress.chain(provisional);
+        let device = boot.into_iter().chain(acked).chain(bucket).chain(taken);
         waiting.chain(missed).chain(progress).chain(definitions).chain(orphans).chain(paused).chain(device)
     }
 }
@@ -499,7 +597,7 @@ mod tests {
 
     fn scheduled(job: &str, due: i64) -> Entry {
         Entry::Pending(Pending {
-            key: FireKey { job: job.parse().unwrap(), fire: Fire::Scheduled { era: 2, due: at(due) } },
+            key: FireKey { job: job.parse().unwrap(), fire: Fire::Scheduled { era: 1, due: at(due) } },
             due: at(due),
             trigger: Trigger::Schedule,
             stage: PendingStage::Queue,
@@ -519,7 +617,7 @@ mod tests {
         for entry in [
             // Missed fires noted after a later one waits, progress set back, and a forgotten job that still waits.
             scheduled("a", 20),
-            Entry::Missed(Missed { job: job.clone(), era: 2, after: at(10), to: at(30) }),
+            Entry::Missed(Missed { job: job.clone(), era: 1, after: at(10), to: at(30) }),
             Entry::Began { job, era: 1, at: at(5) },
             scheduled("b", 7),
             Entry::Forgotten { job: "b".parse().unwrap() },

@@ -6,6 +6,7 @@ mod command;
 mod cronjob;
 mod document;
 mod entry;
+mod eras;
 mod fact;
 mod fields;
 mod fire;
@@ -29,8 +30,9 @@ pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Ret
 pub use document::{Document, JobsFile, Section, SyntaxError};
 pub use entry::{
     Entry, Image, Intent, LastAttempt, LastRun, Missed, OpenIntent, Pending, PendingStage, Progress, Source,
-    Started,
+    Started, StopWhy,
 };
+pub use eras::{Eras, Provisional, Provisionally};
 pub use fact::{FactId, without_output};
 pub use fields::FieldError;
 pub(crate) use fields::Fields;

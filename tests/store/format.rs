@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use leafcron::job::{
-    Acked, Bucket, Clock, CommandId, Covers, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128,
-    LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Readings, Reason, Record, Source, Started,
-    Trigger,
+    Acked, Bucket, Clock, CommandId, Covers, DeviceEvent, Entry, Eras, EventKind, Fire, FireKey, Id128,
+    LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Provisional, Readings, Reason, Record,
+    RunId, Source, Started, StopWhy, Trigger,
 };
 use leafcron::store::{Durability, MemDisk};
 
@@ -118,10 +118,46 @@ fn linked() -> (Vec<u8>, Model) {
     (disk.content(&segment(&disk)).unwrap(), model)
 }
 
+/// A segment of what was appended when a clock could be found wrong, and the compacted one that follows it.
+fn eras() -> (Vec<(&'static str, Vec<u8>)>, Model) {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut model = Model::new();
+    let eras = |main, provisional, last, minute| {
+        let provisional = Option::map(provisional, |era| Provisional { era, boot: BOOT });
+        let (until, newest) = (Some(at(50)), Some(at(40)));
+        Entry::Eras(Eras { main, provisional, last, at: at(minute), until, newest })
+    };
+    let began = |n, era| Entry::Began { job: job(n), era, at: at(n) };
+    let run = RunId(6);
+    let entries = vec![
+        eras(2, None, 2, 30),
+        began(0, 2),
+        began(1, 2),
+        intent(6),
+        Entry::SuccessExitCodes { run, codes: vec![0, 7] },
+        Entry::Stopping { run, why: StopWhy::Command { by: "uid 0".to_owned() } },
+        intent(7),
+        Entry::Stopping { run: RunId(7), why: StopWhy::Replaced },
+        Entry::Taken { id: "stop-2".parse().unwrap(), job: job(1) },
+        eras(2, Some(3), 3, -9_000_000),
+        began(2, 3),
+        Entry::Missed(Missed { job: job(1), era: 3, after: at(-8_000_000), to: at(-8_000_000) }),
+        event(1),
+    ];
+    assert!(model.run(&mut journal, &[(entries, Durability::Synced)]));
+    let first = disk.content(&segment(&disk)).unwrap();
+    journal.compact().unwrap();
+    assert!(model.run(&mut journal, &[(vec![event(2)], Durability::Synced)]));
+    let second = disk.content(&segment(&disk)).unwrap();
+    (vec![("journal-eras", first), ("journal-eras-2", second)], model)
+}
+
 #[test]
 fn a_journal_of_format_1_is_written_as_it_always_was() {
     let mut journals = journals().0;
     journals.push(("journal-linked", linked().0));
+    journals.extend(eras().0);
     for (name, bytes) in journals {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         if std::env::var_os("LEAFCRON_BLESS").is_some() {
@@ -133,8 +169,10 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
 
 #[test]
 fn a_journal_of_format_1_is_read_as_it_always_was() {
-    let (model, linked) = (journals().1, linked().1);
+    let (model, linked, eras) = (journals().1, linked().1, eras().1);
     let files = [
+        ("journal-1", include_bytes!("../golden/journal-eras").as_slice(), &eras.states[1]),
+        ("journal-2", include_bytes!("../golden/journal-eras-2").as_slice(), &eras.states[2]),
         ("journal-1", include_bytes!("../golden/journal-linked").as_slice(), &linked.states[1]),
         ("journal-1", include_bytes!("../golden/journal-1").as_slice(), &model.states[2]),
         ("journal-2", include_bytes!("../golden/journal-2").as_slice(), &model.states[3]),
