@@ -194,8 +194,12 @@ fn restore_core(
     now: Now,
     turn: &mut Effects,
 ) -> Scheduler {
-    let settings =
-        Settings { agent: config.agent.clone(), max_runs: config.max_runs, clock_wait: config.clock_wait };
+    let settings = Settings {
+        agent: config.agent.clone(),
+        max_runs: config.max_runs,
+        clock_wait: config.clock_wait,
+        released: clock::RELEASED,
+    };
     let plans = catalog.jobs().filter_map(|(job, in_force)| {
         let cronjob = catalog.cronjob(job)?;
         // It was found valid a moment ago, zone and all.

@@ -12,6 +12,24 @@ use crate::runtime;
 const TIMESYNCD_MARK: &str = "/run/systemd/timesync/synchronized";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// When this version was released: the time of its commit where the build was told (reproducible builds are), else a
+/// day before its first release.
+pub(super) const RELEASED: WallTime = WallTime::from_secs(match option_env!("SOURCE_DATE_EPOCH") {
+    Some(text) => seconds(text.as_bytes()),
+    None => 1_793_491_200,
+});
+
+/// What decimal digits say.
+const fn seconds(mut digits: &[u8]) -> i64 {
+    let mut seconds = 0;
+    while let [digit, rest @ ..] = digits {
+        assert!(digit.is_ascii_digit(), "SOURCE_DATE_EPOCH is seconds since 1970");
+        seconds = seconds * 10 + (*digit - b'0') as i64;
+        digits = rest;
+    }
+    seconds
+}
+
 /// What the wall clock is worth without asking the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {

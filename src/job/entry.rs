@@ -334,7 +334,7 @@ pub struct Image {
     pub last: BTreeMap<JobName, LastRun>,
     /// The boot of the agent's last start.
     pub boot: Option<BootId>,
-    /// The newest wall time of the main era, by its numbered facts.
+    /// The newest wall time of the main era.
     pub newest: Option<WallTime>,
     /// The largest run id in use or used since the image began.
     pub last_run: u64,
@@ -429,6 +429,7 @@ impl Image {
                 }
             }
             Entry::Intent(intent) => {
+                self.note_time(intent.at);
                 self.advance(&intent.key);
                 self.pending.remove(&intent.key);
                 self.last_run = self.last_run.max(intent.run.0);

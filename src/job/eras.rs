@@ -76,6 +76,13 @@ impl Provisionally {
 }
 
 impl Eras {
+    /// Where a definition begins that was accepted before this era counted: never before what was lived of it, since a
+    /// job of that name may have fired by then.
+    #[must_use]
+    pub fn begins(&self) -> WallTime {
+        self.newest.unwrap_or(self.at).max(self.at)
+    }
+
     /// The era in which fires fall due.
     #[must_use]
     pub fn current(&self) -> u32 {
@@ -101,8 +108,8 @@ impl Image {
             self.provisional = jobs.map(begin).collect::<BTreeMap<_, _>>();
         } else {
             for job in before.iter().filter(|(_, of)| of.anew).map(|(job, _)| job) {
-                let progress = self.progress.entry(job.clone()).or_insert(main(next.at));
-                progress.done_through = progress.done_through.max(next.at);
+                let progress = self.progress.entry(job.clone()).or_insert(main(next.begins()));
+                progress.done_through = progress.done_through.max(next.begins());
             }
         }
     }
@@ -110,6 +117,7 @@ impl Image {
     /// A schedule begins in an era; of one that is over nothing is owed any more.
     pub(super) fn begin(&mut self, job: &JobName, era: u32, at: WallTime) {
         if era == self.eras.main {
+            self.newest = self.newest.max(Some(at));
             self.progress.insert(job.clone(), Progress { era, done_through: at });
         } else if era == self.eras.current() {
             self.provisional.insert(job.clone(), Provisionally { done_through: at, anew: true });
@@ -119,6 +127,7 @@ impl Image {
     /// A fire is accounted for.
     pub(super) fn account(&mut self, job: &JobName, era: u32, to: WallTime) {
         if era == self.eras.main {
+            self.newest = self.newest.max(Some(to));
             let progress = self.progress.entry(job.clone()).or_insert(Progress { era, done_through: to });
             progress.done_through = progress.done_through.max(to);
         } else if era == self.eras.current() {
@@ -204,21 +213,22 @@ mod tests {
     fn the_main_era_goes_on_where_it_stood_and_begins_for_what_was_accepted_meanwhile() {
         let image = image([
             began("a", 1, 1_000),
-            began("b", 1, 3_000),
-            eras(1, Some(2), 5, 1_010),
+            began("b", 1, 1_000),
+            began("c", 1, 2_050),
+            eras(1, Some(2), 5, 2_050),
             began("new", 2, 8),
             began("b", 2, 9),
             // Another boot, and its clock is no better.
-            eras(1, Some(3), 6, 1_010),
-            eras(1, None, 2_000, 1_010),
-            event(2_001),
+            eras(1, Some(3), 6, 2_050),
+            // A little behind what was lived before: nothing of that comes again.
+            eras(1, None, 2_000, 2_050),
+            event(2_060),
         ]);
         let of = |job: &str| image.progress[&name(job)];
         assert_eq!(of("a"), Progress { era: 1, done_through: at(1_000) });
-        assert_eq!(of("new"), Progress { era: 1, done_through: at(2_000) });
-        assert_eq!(of("b"), Progress { era: 1, done_through: at(3_000) }, "never earlier than it stood");
+        assert_eq!((of("new"), of("b")), (of("c"), Progress { era: 1, done_through: at(2_050) }));
         assert!(image.provisional.is_empty());
-        assert_eq!((image.newest, image.eras.last), (Some(at(2_001)), 1));
+        assert_eq!((image.newest, image.eras.last), (Some(at(2_060)), 1));
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub const CATCH_UP: u32 = 100;
 pub const ON_TIME: Duration = Duration::from_secs(60);
 /// A change of wall time against boot time that is worth an event.
 pub const CLOCK_STEP: Duration = Duration::from_secs(10);
+/// How far behind the newest time an unsynchronised clock is implausible; one that is synchronised had been wrong.
+pub const CLOCK_BEHIND: Duration = Duration::from_secs(3_600);
+/// How far ahead of the newest time an unsynchronised clock is implausible: no device that kept time was off as long.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(400 * 86_400);
 /// Starts of a fire with `on_interrupt = "rerun"`, at least.
 pub const RERUN_STARTS: u8 = 3;
 /// Attempts that `retry` may ask for.

@@ -128,6 +128,12 @@ impl BootTime {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// This instant moved earlier; not before the boot.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -143,6 +149,16 @@ impl Now {
             self.wall.plus(at.since(self.boot))
         } else {
             self.wall.minus(self.boot.since(at))
+        }
+    }
+
+    /// What the boot clock shows when the wall clock shows `at`, if nobody sets that; the boot at the earliest.
+    #[must_use]
+    pub fn boot_at(self, at: WallTime) -> BootTime {
+        if at >= self.wall {
+            self.boot.plus(at.since(self.wall))
+        } else {
+            self.boot.minus(self.wall.since(at))
         }
     }
 }

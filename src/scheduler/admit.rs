@@ -194,10 +194,10 @@ impl Scheduler {
             let clock_awaited = readiness == Readiness::Waiting && plan.calendar.waits_for_clock();
             let (overlap, priority) = (plan.policy.overlap, Reverse(plan.policy.priority));
             for (index, life) in job.lives.iter_mut().enumerate() {
-                let (due, not_before) = (life.due, life.not_before);
+                let (due, starts_at) = (life.due, life.starts_at(now));
                 let by_calendar = matches!(life.fire, Fire::Scheduled { .. });
                 let Some(waiting) = life.waiting() else { continue };
-                if not_before > now.wall && by_calendar {
+                if starts_at > now.wall && by_calendar {
                     waiting.wait_for(PendingStage::Splay, now);
                     continue;
                 }
@@ -214,7 +214,7 @@ impl Scheduler {
             }
             let idle = job.lives.is_empty() && !clock_awaited;
             if let Some(backlog) =
-                job.backlog.as_ref().filter(|backlog| idle && backlog.head.not_before <= now.wall)
+                job.waiting_backlog().filter(|backlog| idle && backlog.head.starts_at(now) <= now.wall)
             {
                 let order = (true, priority, backlog.head.due, name.clone());
                 candidates.push(Candidate { order, place: Place::Backlog });

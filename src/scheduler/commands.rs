@@ -1,29 +1,33 @@
 //! What people, the centre and the jobs directory ask of the core.
 
 use crate::job::{
-    CommandId, DeviceEvent, Entry, EventKind, Fire, JobName, Reason, Refusal, RefusalKind, Reply, Trigger,
+    AgentName, CommandId, DeviceEvent, Entry, Eras, EventKind, Fire, JobName, Now, Reason, Refusal,
+    RefusalKind, Reply, StopWhy, Trigger, WallTime,
 };
 
+use super::clock::{ClockWatch, Readiness};
 use super::event::{AskId, Force};
 use super::job::Job;
-use super::life::{Life, LifeEvent, Stage, StopWhy};
+use super::life::{Cx, Life, LifeEvent, Stage};
 use super::plan::Plan;
-use super::{Scheduler, Turn};
+use super::{Scheduler, Settings, Turn};
 
 impl Scheduler {
     /// A definition comes in force. A change of schedule, zone or `enabled` settles what was due by the old one and
     /// begins at now; any other change concerns the next start only.
     pub(super) fn define(&mut self, name: &JobName, plan: Plan, turn: &mut Turn<'_>) {
         let plan = self.share(plan);
-        let (readiness, agent, era) = (self.clock.ready(turn.now), &self.settings.agent, self.era);
-        let job = self.jobs.entry(name.clone()).or_insert_with(|| Box::new(Job::new(era, turn.now.wall)));
+        let (due, eras) = (Due::of(&self.clock, &self.eras, &self.settings, turn.now), &self.eras);
+        // Before what was lived it may have fired, and been forgotten.
+        let begins = self.clock.lived(eras).max(Some(turn.now.wall)).unwrap_or(turn.now.wall);
+        let job = self.jobs.entry(name.clone()).or_insert_with(|| Job::begun(eras, begins));
         if job.plan.as_ref().is_some_and(|old| old.same_schedule(&plan)) {
             job.plan = Some(plan);
             return;
         }
         turn.with(name, job, |job, cx| {
-            job.settle(readiness, agent, cx);
-            job.keep_latest_of_backlog(agent, cx);
+            job.settle(due, cx);
+            job.keep_latest_of_backlog(due.agent, cx);
             job.plan = Some(plan);
             job.begin(cx);
         });
@@ -31,10 +35,10 @@ impl Scheduler {
 
     /// Nothing defines the job any longer: what waits is given up, what runs goes on to its end.
     pub(super) fn remove(&mut self, name: &JobName, turn: &mut Turn<'_>) {
-        let (readiness, agent) = (self.clock.ready(turn.now), &self.settings.agent);
+        let due = Due::of(&self.clock, &self.eras, &self.settings, turn.now);
         let Some(job) = self.jobs.get_mut(name) else { return };
         turn.with(name, job, |job, cx| {
-            job.settle(readiness, agent, cx);
+            job.settle(due, cx);
             job.give_up_waiting(Reason::Removed, cx);
             job.plan = None;
             job.schedule_next();
@@ -49,8 +53,10 @@ impl Scheduler {
         ask: AskId,
         turn: &mut Turn<'_>,
     ) {
-        if self.commands.contains(&id) {
-            return turn.effects.answer(ask, Reply::Accepted { id });
+        match self.taken(&id, name) {
+            Taken::No => {}
+            Taken::ForIt => return turn.effects.answer(ask, Reply::Accepted { id }),
+            Taken::ForAnother(other) => return turn.effects.answer(ask, taken_for(&id, &other)),
         }
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.fires().is_none() {
@@ -64,7 +70,16 @@ impl Scheduler {
             job.born(life, cx);
         });
         turn.effects.answer(ask, Reply::Accepted { id: id.clone() });
-        self.remember_command(id);
+        self.remember_command(id, name.clone());
+    }
+
+    /// Whether an id was used before. For which job, a restart may not know: then the same is supposed.
+    fn taken(&self, id: &CommandId, name: &JobName) -> Taken {
+        match self.commands.iter().find(|(known, _)| known == id) {
+            None => Taken::No,
+            Some((_, Some(other))) if other != name => Taken::ForAnother(other.clone()),
+            Some(_) => Taken::ForIt,
+        }
     }
 
     pub(super) fn stop(
@@ -75,9 +90,15 @@ impl Scheduler {
         ask: AskId,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(id) = id.as_ref().filter(|id| self.commands.contains(id)) {
-            let message = format!("{id} has been taken before");
-            return turn.effects.answer(ask, Reply::Done { message });
+        if let Some(id) = &id {
+            let reply = match self.taken(id, name) {
+                Taken::No => None,
+                Taken::ForIt => Some(Reply::Done { message: format!("{id} has been taken before") }),
+                Taken::ForAnother(other) => Some(taken_for(id, &other)),
+            };
+            if let Some(reply) = reply {
+                return turn.effects.answer(ask, reply);
+            }
         }
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         let concerned = |life: &Life| {
@@ -93,8 +114,8 @@ impl Scheduler {
             job.each_life(cx, |life| concerned(life).then(|| LifeEvent::Stop(why.clone())));
         });
         if let Some(id) = id {
-            turn.effects.entries.push(Entry::Commanded { id: id.clone() });
-            self.remember_command(id);
+            turn.effects.entries.push(Entry::Taken { id: id.clone(), job: name.clone() });
+            self.remember_command(id, name.clone());
         }
         let runs = if count == 1 { "run" } else { "runs" };
         turn.effects.answer(ask, Reply::Done { message: format!("stopping {count} {runs} of {name}") });
@@ -125,11 +146,11 @@ impl Scheduler {
     }
 
     pub(super) fn pause(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
-        let (readiness, agent) = (self.clock.ready(turn.now), &self.settings.agent);
+        let due = Due::of(&self.clock, &self.eras, &self.settings, turn.now);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.paused.is_none() {
             turn.with(name, job, |job, cx| {
-                job.settle(readiness, agent, cx);
+                job.settle(due, cx);
                 job.give_up_waiting(Reason::Paused, cx);
                 job.paused = Some(cx.now.wall);
                 cx.effects.entries.push(Entry::Paused { job: cx.job.clone(), at: cx.now.wall });
@@ -145,10 +166,11 @@ impl Scheduler {
     }
 
     pub(super) fn resume(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
+        let due = Due::of(&self.clock, &self.eras, &self.settings, turn.now);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.paused.is_some() {
             turn.with(name, job, |job, cx| {
-                job.settle_pause(cx);
+                job.settle(due, cx);
                 job.paused = None;
                 cx.effects.entries.push(Entry::Resumed { job: cx.job.clone() });
                 let kind = EventKind::Resumed { job: cx.job.clone() };
@@ -163,14 +185,45 @@ impl Scheduler {
     }
 }
 
+/// Whether a command's id was used before.
+enum Taken {
+    No,
+    ForIt,
+    ForAnother(JobName),
+}
+
+fn taken_for(id: &CommandId, other: &JobName) -> Reply {
+    refusal(
+        RefusalKind::Conflict,
+        format!("{id} was a command for {other}; each command needs an id of its own"),
+    )
+}
+
+/// By what is settled what was due.
+#[derive(Clone, Copy)]
+struct Due<'a> {
+    readiness: Readiness,
+    agent: &'a AgentName,
+    main: u32,
+    newest: Option<WallTime>,
+}
+
+impl<'a> Due<'a> {
+    /// Whether or not the clock is waited for: what follows moves `done_through`.
+    fn of(clock: &ClockWatch, eras: &Eras, settings: &'a Settings, now: Now) -> Self {
+        let (readiness, newest) = (clock.ready(now), clock.newest());
+        Self { readiness, agent: &settings.agent, main: eras.main, newest }
+    }
+}
+
 impl Job {
-    /// Accounts for all that is due up to now, by the schedule that is in force, whether or not the clock is waited for:
-    /// what follows moves `done_through` past it.
-    fn settle(&mut self, readiness: super::Readiness, agent: &crate::job::AgentName, cx: &mut super::Cx<'_>) {
+    /// Accounts for all that is due up to now, by the schedule that is in force.
+    fn settle(&mut self, due: Due<'_>, cx: &mut Cx<'_>) {
+        self.settle_main(due.main, due.newest, cx);
         if self.paused.is_some() {
             self.settle_pause(cx);
         } else {
-            self.fall_due(readiness, agent, cx);
+            self.fall_due(due.readiness, due.agent, cx);
         }
     }
 }

@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, CatchUp, Covers, DeviceEvent, Entry, EventKind, Fire, JobName, LastRun, Missed, Now,
-    Otherwise, Overlap, PendingStage, Reason, Trigger, WallTime, limits,
+    AgentName, CatchUp, Covers, DeviceEvent, Entry, Eras, EventKind, Fire, JobName, LastRun, Missed, Now,
+    Otherwise, Overlap, PendingStage, Reason, StopWhy, Trigger, WallTime, limits,
 };
 use crate::schedule;
 
 use super::clock::Readiness;
-use super::life::{Cx, Life, LifeEvent, Stage, StopWhy, Waiting};
+use super::eras::Kept;
+use super::life::{Cx, Life, LifeEvent, Stage, Waiting};
 use super::plan::{Plan, Policy};
 
 /// The smallest step between two instants of a calendar.
@@ -27,6 +28,8 @@ pub(super) struct Job {
     pub(super) next: Option<WallTime>,
     /// Missed fires that will run, and the first of them.
     pub(super) backlog: Option<Box<Backlog>>,
+    /// While a provisional era counts: what of the main one stands still.
+    pub(super) kept: Option<Box<Kept>>,
     pub(super) paused: Option<WallTime>,
     /// Fires that are not settled, oldest first.
     pub(super) lives: Vec<Life>,
@@ -51,11 +54,18 @@ impl Job {
             done_through,
             next: None,
             backlog: None,
+            kept: None,
             paused: None,
             lives: Vec::new(),
             last: None,
             touched: false,
         }
+    }
+
+    /// One that begins in the era that counts.
+    pub(super) fn begun(eras: &Eras, at: WallTime) -> Box<Self> {
+        let kept = eras.provisional.map(|_| Box::new(Kept { anew: true, ..Kept::default() }));
+        Box::new(Self { kept, ..Self::new(eras.current(), at) })
     }
 
     /// Whether the schedule makes fires due.
@@ -80,13 +90,20 @@ impl Job {
     /// Whether time has nothing to say to it at `now`.
     pub(super) fn at_rest(&self, readiness: Readiness, now: Now) -> bool {
         self.lives.is_empty()
-            && self.backlog.is_none()
+            && self.waiting_backlog().is_none()
             && self.due_at(readiness).is_none_or(|at| at > now.wall)
     }
 
     /// Whether nothing of it is left to remember at `now`.
     pub(super) fn forgettable(&self, now: WallTime) -> bool {
-        self.plan.is_none() && self.lives.is_empty() && self.backlog.is_none() && now >= self.done_through
+        let stands = self.kept.as_ref().is_some_and(|kept| kept.done_through.is_some());
+        let waits = !self.lives.is_empty() || self.backlog.is_some();
+        self.plan.is_none() && !waits && !stands && now >= self.done_through
+    }
+
+    /// Missed fires that may start: they are of a main era, and stand still with it.
+    pub(super) fn waiting_backlog(&self) -> Option<&Backlog> {
+        self.backlog.as_deref().filter(|_| self.kept.is_none())
     }
 
     pub(super) fn schedule_next(&mut self) {
@@ -140,6 +157,10 @@ impl Job {
     /// Of the missed fires in `(done_through, to]`, puts the latest `wanted` in the backlog and settles the others as one
     /// range. With what waits there already they are no more than `wanted`: the oldest give way.
     fn miss(&mut self, to: WallTime, wanted: u32, agent: &AgentName, cx: &mut Cx<'_>) {
+        if self.kept.is_some() {
+            // An implausible clock has missed nothing.
+            return self.skip_due(to, cx);
+        }
         let Some(plan) = self.plan.clone() else { return };
         let Some(last) = plan.calendar.latest(self.done_through, to, 1) else { return };
         if plan.policy.catch_up == CatchUp::Last {
@@ -177,6 +198,16 @@ impl Job {
         self.line_up(ranges, agent, cx);
     }
 
+    /// Settles what is due in `(done_through, to]` as one range, none of which will run.
+    pub(super) fn skip_due(&mut self, to: WallTime, cx: &mut Cx<'_>) {
+        let last = self.fires().and_then(|plan| plan.calendar.latest(self.done_through, to, 1));
+        let Some(to) = last else { return };
+        let settled = Missed { job: cx.job.clone(), era: self.era, after: self.done_through, to };
+        self.skip_missed(&settled, Reason::Missed, cx);
+        self.done_through = to;
+        self.schedule_next();
+    }
+
     /// Settles the oldest fires of the backlog until `most` are left.
     fn keep_latest(&self, ranges: &mut Vec<Missed>, mut most: u64, cx: &mut Cx<'_>) {
         let Some(calendar) = self.plan.as_ref().map(|plan| plan.calendar.clone()) else { return };
@@ -204,6 +235,8 @@ impl Job {
         let (era, due) = (first.era, self.first_of(first));
         let mut head = Life::new(Fire::Scheduled { era, due }, due, Trigger::CatchUp, cx.now);
         head.not_before = self.splayed(due, agent, cx.job);
+        // The wall clock tells nothing about those of another era.
+        head.anchor = (era != self.era).then_some(cx.now.boot);
         self.backlog = Some(Box::new(Backlog { ranges, head }));
     }
 
@@ -279,6 +312,9 @@ impl Job {
 
     /// Gives up all that waits: the job is removed, disabled or paused.
     pub(super) fn give_up_waiting(&mut self, reason: Reason, cx: &mut Cx<'_>) {
+        if let Some(kept) = &mut self.kept {
+            self.lives.append(&mut kept.frozen);
+        }
         self.each_life(cx, |_| Some(LifeEvent::Over(reason)));
         self.skip_backlog(reason, cx);
     }
@@ -331,6 +367,9 @@ impl Job {
     pub(super) fn begin(&mut self, cx: &mut Cx<'_>) {
         self.done_through = self.done_through.max(cx.now.wall);
         cx.effects.entries.push(Entry::Began { job: cx.job.clone(), era: self.era, at: self.done_through });
+        if let Some(kept) = &mut self.kept {
+            kept.anew = true;
+        }
         self.schedule_next();
     }
 
@@ -338,8 +377,9 @@ impl Job {
     pub(super) fn expire(&mut self, agent: &AgentName, cx: &mut Cx<'_>) {
         let now = cx.now;
         if let Some(policy) = self.plan.as_ref().map(|plan| Rc::clone(&plan.policy)) {
+            let rests = self.kept.is_some();
             if policy.otherwise == Otherwise::Run {
-                let heads = self.backlog.iter_mut().map(|backlog| &mut backlog.head);
+                let heads = self.backlog.iter_mut().filter(|_| !rests).map(|backlog| &mut backlog.head);
                 for life in self.lives.iter_mut().chain(heads).filter(|life| hold_over(life, &policy, now)) {
                     life.force = true;
                 }
@@ -347,7 +387,7 @@ impl Job {
             self.each_life(cx, |life| expiry(life, &policy, now));
             // One after the other, in this turn: the next may be too late as well.
             while let Some(event) =
-                self.backlog.as_ref().and_then(|backlog| expiry(&backlog.head, &policy, now))
+                self.waiting_backlog().and_then(|backlog| expiry(&backlog.head, &policy, now))
                 && let Some(backlog) = self.backlog.take()
             {
                 let Backlog { ranges, head } = *backlog;
@@ -376,7 +416,7 @@ impl Job {
             // Late is after the deadline, not at it.
             let deadline = policy.and_then(|policy| life.deadline(policy, now)).map(|at| at.plus(SECOND));
             match &life.stage {
-                Stage::Waiting(Waiting { stage: PendingStage::Splay, .. }) => Some(life.not_before),
+                Stage::Waiting(Waiting { stage: PendingStage::Splay, .. }) => Some(life.starts_at(now)),
                 Stage::Waiting(waiting) => {
                     let hold = policy.filter(|_| waiting.stage == PendingStage::Gate && !life.force);
                     let over = hold.map(|policy| now.wall_at(waiting.since.plus(policy.hold)));
@@ -390,8 +430,8 @@ impl Job {
                 Stage::Running(_) | Stage::Starting(_) | Stage::Stopping(..) => None,
             }
         };
-        let head = self.backlog.as_ref().and_then(|backlog| {
-            let splayed = Some(backlog.head.not_before).filter(|at| *at > now.wall);
+        let head = self.waiting_backlog().and_then(|backlog| {
+            let splayed = Some(backlog.head.starts_at(now)).filter(|at| *at > now.wall);
             splayed.or_else(|| of_life(&backlog.head))
         });
         self.lives.iter().filter_map(of_life).chain(head).chain(self.due_at(readiness)).min()

@@ -13,8 +13,8 @@
 use std::rc::Rc;
 
 use crate::job::{
-    BootId, BootTime, Covers, Entry, Fire, FireKey, Intent, JobName, LastAttempt, LastRun, Now, OnInterrupt,
-    Outcome, Pending, PendingStage, Readings, Reason, Record, Revision, RunId, Trigger, Unrecorded, WallTime,
+    BootId, BootTime, Entry, Fire, Intent, JobName, LastAttempt, LastRun, Now, OnInterrupt, Outcome,
+    PendingStage, Readings, Reason, Record, Revision, RunId, StopWhy, Trigger, Unrecorded, WallTime,
 };
 
 use super::event::{Act, Effects, Ending, How, RunEnd, Start};
@@ -40,8 +40,11 @@ pub(super) struct Life {
     pub(super) revision: Option<Revision>,
     /// What that says of its end; `None` after a restart in which nothing defines the job.
     pub(super) terms: Option<Rc<Policy>>,
-    /// Since when the deadline of a fire counts that no calendar makes due; `None`: from `not_before`.
-    pub(super) asked: Option<BootTime>,
+    /// What it called a success, where it was started before a restart.
+    pub(super) success_exit_codes: Option<Vec<u8>>,
+    /// In place of `not_before` for a fire of which the wall clock tells nothing: no calendar made it due, or that of
+    /// another era.
+    pub(super) anchor: Option<BootTime>,
     pub(super) stage: Stage,
 }
 
@@ -88,13 +91,6 @@ pub(super) struct Run {
     pub(super) pid: Option<u32>,
     /// Whether it has been reported as overdue.
     pub(super) overdue: bool,
-}
-
-/// Why a run is made to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum StopWhy {
-    Command { by: String },
-    Replaced,
 }
 
 #[derive(Debug)]
@@ -162,20 +158,25 @@ impl Life {
             gate: Readings::default(),
             revision: None,
             terms: None,
-            asked: None,
+            success_exit_codes: None,
+            anchor: None,
             stage: Stage::Waiting(Waiting::fresh(now)),
         }
     }
 
     /// A fire that is due because somebody or something asks: its deadline counts from now, whatever the wall clock does.
     pub(super) fn asked(fire: Fire, trigger: Trigger, now: Now) -> Self {
-        Self { asked: Some(now.boot), ..Self::new(fire, now.wall, trigger, now) }
+        Self { anchor: Some(now.boot), ..Self::new(fire, now.wall, trigger, now) }
     }
 
     /// When it is too late to start it.
     pub(super) fn deadline(&self, policy: &Policy, now: Now) -> Option<WallTime> {
-        let from = self.asked.map_or(self.not_before, |asked| now.wall_at(asked));
-        policy.deadline.map(|deadline| from.plus(deadline))
+        policy.deadline.map(|deadline| self.starts_at(now).plus(deadline))
+    }
+
+    /// When it may start at the earliest, by this clock: where its deadline counts from.
+    pub(super) fn starts_at(&self, now: Now) -> WallTime {
+        self.anchor.map_or(self.not_before, |anchor| now.wall_at(anchor))
     }
 
     pub(super) fn holds_slot(&self) -> bool {
@@ -234,6 +235,13 @@ impl Life {
             }
             (S::Starting(run) | S::Running(run), E::Stop(why)) => {
                 let run = *run;
+                cx.effects.entries.push(Entry::Stopping { run: run.run, why: why.clone() });
+                cx.effects.acts.push(Act::Stop { run: run.run });
+                Some(Self { stage: S::Stopping(run, why), ..self })
+            }
+            // Found again after a restart, or only now up: it may not have been told.
+            (S::Stopping(run, why), E::Started { pid }) => {
+                let (run, why) = (Run { pid: Some(pid), ..*run }, why.clone());
                 cx.effects.acts.push(Act::Stop { run: run.run });
                 Some(Self { stage: S::Stopping(run, why), ..self })
             }
@@ -253,11 +261,7 @@ impl Life {
             | (S::Starting(_), E::Admitted(_) | E::Over(_) | E::GateFailed | E::DelayOver)
             | (S::Running(_), E::Admitted(_) | E::Started { .. } | E::NotStored)
             | (S::Running(_), E::Over(_) | E::GateFailed | E::DelayOver)
-            | (
-                S::Stopping(..),
-                E::Admitted(_) | E::Started { .. } | E::Stop(_) | E::Over(_) | E::GateFailed,
-            )
-            | (S::Stopping(..), E::DelayOver)
+            | (S::Stopping(..), E::Admitted(_) | E::Stop(_) | E::Over(_) | E::GateFailed | E::DelayOver)
             | (S::Backoff { .. }, E::Admitted(_) | E::Started { .. } | E::Ended(_) | E::NeverStarted)
             | (S::Backoff { .. }, E::NotStored | E::GateFailed) => Some(self),
         }
@@ -269,6 +273,7 @@ impl Life {
         self.attempt = self.attempt.saturating_add(1);
         self.revision = Some(plan.revision);
         self.terms = Some(Rc::clone(&plan.policy));
+        self.success_exit_codes = None;
         let (due, trigger, attempt) = (self.due, self.trigger, self.attempt);
         cx.effects.entries.push(Entry::Intent(Intent {
             key: self.key(cx),
@@ -280,6 +285,10 @@ impl Life {
             at: cx.now.wall,
             boot: cx.boot,
         }));
+        if plan.policy.success_exit_codes != [0] {
+            let codes = plan.policy.success_exit_codes.clone();
+            cx.effects.entries.push(Entry::SuccessExitCodes { run, codes });
+        }
         cx.effects.acts.push(Act::Start(Start { run, key: self.key(cx), due, trigger, attempt }));
         self.stage =
             Stage::Starting(Run { run, at: cx.now.wall, since: cx.now.boot, pid: None, overdue: false });
@@ -353,149 +362,5 @@ impl Life {
             Outcome::Interrupted | Outcome::Succeeded | Outcome::Stopped | Outcome::Skipped => 0,
         };
         (self.attempt < starts).then(|| policy.retry.delay_after(self.attempt))
-    }
-
-    fn record_of(&self, run: Run, end: RunEnd, cx: &Cx<'_>) -> Record {
-        let success = |code: u8| match &self.terms {
-            Some(policy) => policy.success_exit_codes.contains(&code),
-            None => code == 0,
-        };
-        let by_itself = |exit_code, signal| Ending { exit_code, signal };
-        let mut detail = end.detail;
-        let mut stopped_by = None;
-        let (outcome, reason, ending) = match end.how {
-            How::Exited(code) if success(code) => (Outcome::Succeeded, None, by_itself(Some(code), None)),
-            How::Exited(code) => (Outcome::Failed, None, by_itself(Some(code), None)),
-            How::Signaled(signal) => (Outcome::Failed, None, by_itself(None, Some(signal))),
-            How::TimedOut(ending) => (Outcome::TimedOut, None, ending),
-            How::Stopped(ending) => {
-                let why = if let Stage::Stopping(_, why) = &self.stage { Some(why) } else { None };
-                if let Some(StopWhy::Command { by }) = why {
-                    stopped_by = Some(by.clone());
-                }
-                (Outcome::Stopped, why.map(StopWhy::reason), ending)
-            }
-            How::NotStarted { detail: said } => {
-                detail = Some(said);
-                (Outcome::Failed, Some(Reason::Start), Ending::default())
-            }
-            How::PowerCut => (Outcome::Interrupted, Some(Reason::Boot), Ending::default()),
-            How::RunnerLost => (Outcome::Interrupted, Some(Reason::RunnerLost), Ending::default()),
-        };
-        let lost = matches!(outcome, Outcome::Interrupted);
-        let blank = self.blank(outcome, cx);
-        Record {
-            started: end.started.or(lost.then_some(run.at)),
-            ended: end.ended.unwrap_or(cx.now.wall),
-            reason,
-            detail,
-            stopped_by,
-            exit_code: ending.exit_code,
-            signal: ending.signal,
-            output: end.output,
-            usage: end.usage,
-            ..blank
-        }
-    }
-
-    fn fail_at_the_gate(self, cx: &mut Cx<'_>) -> Option<Self> {
-        if self.last.is_some() {
-            return self.give_up(Reason::Gate, cx);
-        }
-        let record = Record { reason: Some(Reason::Gate), ..self.blank(Outcome::Failed, cx) };
-        self.emit(record, cx);
-        None
-    }
-
-    /// Settles a fire that will not start (again): skipped, or as its last attempt ended.
-    pub(super) fn give_up(self, reason: Reason, cx: &mut Cx<'_>) -> Option<Self> {
-        let record = match self.last {
-            None => self.blank(Outcome::Skipped, cx),
-            Some(last) => Record {
-                started: last.started,
-                exit_code: last.exit_code,
-                signal: last.signal,
-                ..self.blank(last.outcome, cx)
-            },
-        };
-        self.emit(Record { reason: Some(reason), ..record }, cx);
-        None
-    }
-
-    /// Settles fires that never came to life, as one: `covers` and its latest fire.
-    pub(super) fn skip_range(covers: Covers, era: u32, reason: Reason, trigger: Trigger, cx: &mut Cx<'_>) {
-        let life = Self::new(Fire::Scheduled { era, due: covers.to }, covers.to, trigger, cx.now);
-        let record =
-            Record { reason: Some(reason), covers: Some(covers), ..life.blank(Outcome::Skipped, cx) };
-        life.emit(record, cx);
-    }
-
-    /// The journal learns what the fire waits for.
-    pub(super) fn note_pending(
-        &self,
-        stage: PendingStage,
-        since: BootTime,
-        not_before: BootTime,
-        cx: &mut Cx<'_>,
-    ) {
-        cx.effects.entries.push(Entry::Pending(Pending {
-            key: self.key(cx),
-            due: self.due,
-            trigger: self.trigger,
-            stage,
-            attempt: self.attempt,
-            since,
-            boot: cx.boot,
-            not_before,
-            last: self.last,
-            force: self.force,
-        }));
-    }
-
-    fn key(&self, cx: &Cx<'_>) -> FireKey {
-        FireKey { job: cx.job.clone(), fire: self.fire.clone() }
-    }
-
-    fn emit(&self, record: Record, cx: &mut Cx<'_>) {
-        if record.last {
-            cx.settled = Some(LastRun::from(&record));
-        }
-        cx.effects.entries.push(Entry::Record(Box::new(record)));
-    }
-
-    /// A final record of this fire in which only the outcome is said.
-    fn blank(&self, outcome: Outcome, cx: &Cx<'_>) -> Record {
-        let revision = self.revision.or(cx.plan.map(|plan| plan.revision)).unwrap_or_default();
-        Record {
-            key: self.key(cx),
-            revision,
-            trigger: self.trigger,
-            due: self.due,
-            started: None,
-            ended: cx.now.wall,
-            attempt: self.attempt,
-            outcome,
-            last: true,
-            reason: None,
-            detail: None,
-            exit_code: None,
-            signal: None,
-            covers: None,
-            stopped_by: None,
-            not_applied: Vec::new(),
-            output: None,
-            usage: None,
-            gate: self.gate.clone(),
-            clock: cx.now.clock,
-        }
-    }
-}
-
-impl StopWhy {
-    fn reason(&self) -> Reason {
-        match self {
-            Self::Command { .. } => Reason::Command,
-            Self::Replaced => Reason::Replaced,
-        }
     }
 }

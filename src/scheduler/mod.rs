@@ -14,10 +14,12 @@
 mod admit;
 mod clock;
 mod commands;
+mod eras;
 mod event;
 mod job;
 mod life;
 mod plan;
+mod record;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootId, BootTime, CommandId, Entry, Fire, JobName, Now, PendingStage, Reason, RunId, Trigger,
-    WallTime, limits,
+    AgentName, BootId, BootTime, CommandId, Entry, Eras, Fire, JobName, Now, PendingStage, Reason, RunId,
+    Trigger, WallTime, limits,
 };
 
 pub use event::{Act, AskId, Effects, Ending, Event, Force, How, RunEnd, Start};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub max_runs: usize,
     /// How long after boot calendar jobs wait for an unsynchronised clock.
     pub clock_wait: Duration,
+    /// When this version was released: no clock that is right shows less.
+    pub released: WallTime,
 }
 
 /// The core.
@@ -57,7 +61,7 @@ pub struct Settings {
 pub struct Scheduler {
     settings: Settings,
     boot: BootId,
-    era: u32,
+    eras: Eras,
     /// Boxed: nodes of the map stay small, since half of each is empty.
     jobs: BTreeMap<JobName, Box<Job>>,
     clock: ClockWatch,
@@ -69,8 +73,8 @@ pub struct Scheduler {
     policies: Vec<Rc<Policy>>,
     /// The machine goes down: nothing starts. Whoever waits for the end of all runs.
     ending: Option<Vec<AskId>>,
-    /// Commands that have been taken, oldest first: asked twice they run once.
-    commands: VecDeque<CommandId>,
+    /// Commands that have been taken, oldest first, and for which job where that is known: asked twice they run once.
+    commands: VecDeque<(CommandId, Option<JobName>)>,
 }
 
 /// What the parts of one turn share.
@@ -104,7 +108,7 @@ impl Turn<'_> {
 impl Scheduler {
     /// Takes one event into account.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
-        self.readiness = self.clock.look(now, effects);
+        self.look(now, effects);
         let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
         match event {
             Event::Define { job, plan } => self.define(&job, plan, &mut turn),
@@ -129,7 +133,7 @@ impl Scheduler {
 
     /// Ends the turn.
     pub fn close(&mut self, now: Now, effects: &mut Effects) {
-        self.readiness = self.clock.look(now, effects);
+        self.look(now, effects);
         let readiness = self.readiness;
         let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
         let agent = &self.settings.agent;
@@ -156,7 +160,7 @@ impl Scheduler {
     #[must_use]
     pub fn wake(&self, now: Now) -> Option<WallTime> {
         let jobs = self.jobs.values().filter_map(|job| job.wake(self.readiness, now));
-        let boot: [Option<BootTime>; 2] = [self.clock.wake(now), self.probing.wake()];
+        let boot: [Option<BootTime>; 2] = [self.clock.wake(now, &self.eras), self.probing.wake()];
         jobs.chain(boot.into_iter().flatten().map(|at| now.wall_at(at))).min()
     }
 
@@ -192,7 +196,7 @@ impl Scheduler {
                     }
                     waiting.noted = true;
                     let (stage, since) = (waiting.stage, waiting.since);
-                    life.note_pending(stage, since, since, cx);
+                    life.note_pending(stage, since, life.anchor.unwrap_or(since), cx);
                 }
             });
             job.touched = false;
@@ -275,11 +279,11 @@ impl Scheduler {
         plan
     }
 
-    fn remember_command(&mut self, id: CommandId) {
+    fn remember_command(&mut self, id: CommandId, job: JobName) {
         if self.commands.len() >= limits::COMMAND_IDS {
             self.commands.pop_front();
         }
-        self.commands.push_back(id);
+        self.commands.push_back((id, Some(job)));
     }
 }
 

@@ -1,15 +1,16 @@
 //! The core after a restart: what the journal's image says, as lives.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootId, BootTime, Fire, FireKey, Image, JobName, Now, OpenIntent, Pending, PendingStage,
+    AgentName, BootId, BootTime, Eras, Fire, FireKey, Image, JobName, Now, OpenIntent, Pending, PendingStage,
     WallTime,
 };
 
 use super::admit::Probing;
 use super::clock::{ClockWatch, Readiness};
+use super::eras::Kept;
 use super::event::Effects;
 use super::job::Job;
 use super::life::{Life, Run, Stage, Waiting};
@@ -18,8 +19,6 @@ use super::{Scheduler, Settings, Turn};
 
 /// A clock tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that we build for.
 const TICK_MS: u64 = 10;
-/// The era of a device whose clock has never been found wrong.
-const FIRST_ERA: u32 = 1;
 
 impl Scheduler {
     /// The core on what the journal remembers (an empty image on a fresh device) and the definitions that were in force.
@@ -34,27 +33,24 @@ impl Scheduler {
         now: Now,
         effects: &mut Effects,
     ) -> Self {
-        let era = image.progress.values().map(|progress| progress.era).max().unwrap_or(FIRST_ERA);
+        let of_boot = image.eras.provisional.filter(|provisional| provisional.boot == boot);
+        let lived = image.provisional.values().map(|of| of.done_through).max().filter(|_| of_boot.is_some());
+        let taken = image.commands.iter().map(|id| (id.clone(), image.taken_for.get(id).cloned()));
         let mut core = Self {
-            clock: ClockWatch::new(now, settings.clock_wait),
+            clock: ClockWatch::new(now, &settings, image.newest, lived),
             settings,
             boot,
-            era,
+            eras: image.eras.clone(),
             jobs: BTreeMap::new(),
             readiness: Readiness::Waiting,
             probing: Probing::default(),
             last_run: image.last_run,
             policies: Vec::new(),
             ending: None,
-            commands: image.commands.iter().cloned().collect::<VecDeque<_>>(),
+            commands: taken.collect::<VecDeque<_>>(),
         };
-        for (name, progress) in &image.progress {
-            let mut job = Job::new(progress.era, progress.done_through);
-            job.paused = image.paused.get(name).copied();
-            job.last = image.last.get(name).copied();
-            core.jobs.insert(name.clone(), Box::new(job));
-        }
-        let mut turn = Turn { now, boot, effects, waiting: 0 };
+        core.restore_progress(image);
+        let mut fresh = Vec::new();
         for (name, plan) in plans {
             let plan = core.share(plan);
             match core.jobs.get_mut(&name) {
@@ -62,24 +58,62 @@ impl Scheduler {
                     job.plan = Some(plan);
                     job.schedule_next();
                 }
-                None => core.define(&name, plan, &mut turn),
+                None => fresh.push((name, plan)),
             }
         }
-        core.restore_lives(image, &mut turn);
+        // Which era counts says of what waits whether the clock can tell how late it is.
+        let newest = core.clock.newest();
+        core.clock.look(now, &core.eras);
+        let next = core.clock.judge(now, &core.eras, boot);
+        let current = next.as_ref().unwrap_or(&core.eras).clone();
+        core.restore_lives(image, &current, &mut Turn { now, boot, effects, waiting: 0 });
+        if let Some(next) = next {
+            core.turn_to(next, None, newest, now, effects);
+        }
+        let mut turn = Turn { now, boot, effects, waiting: 0 };
+        for (name, plan) in fresh {
+            core.define(&name, plan, &mut turn);
+        }
         core
     }
 
-    fn restore_lives(&mut self, image: &Image, turn: &mut Turn<'_>) {
+    fn restore_progress(&mut self, image: &Image) {
+        let names: BTreeSet<&JobName> = image.progress.keys().chain(image.provisional.keys()).collect();
+        for name in names {
+            let main = image.progress.get(name).map(|progress| progress.done_through);
+            let provisional = image.provisional.get(name);
+            let done_through = provisional.map(|of| of.done_through).or(main).unwrap_or_default();
+            let mut job = Job::new(self.eras.current(), done_through);
+            job.kept = provisional
+                .map(|of| Box::new(Kept { done_through: main, anew: of.anew, frozen: Vec::new() }));
+            job.paused = image.paused.get(name).copied();
+            job.last = image.last.get(name).copied();
+            self.jobs.insert(name.clone(), Box::new(job));
+        }
+    }
+
+    fn restore_lives(&mut self, image: &Image, current: &Eras, turn: &mut Turn<'_>) {
         let agent = self.settings.agent.clone();
         for open in image.intents.values() {
             let job = self.known_or_new(&open.intent.key, turn.now);
-            job.lives.push(starting(open, job, turn));
+            job.lives.push(starting(open, job, current, turn));
         }
         for pending in image.pending.values() {
             let job = self.known_or_new(&pending.key, turn.now);
-            let mut life = waiting(pending, turn);
+            let mut life = waiting(pending, current, turn);
             life.not_before = job.start_of(&life, &agent, &pending.key.job);
-            job.lives.push(life);
+            // How late it is the clock will tell once it is plausible.
+            let by_calendar = matches!(life.fire, Fire::Scheduled { .. });
+            let unknown = current.provisional.is_some() && by_calendar && pending.boot != turn.boot;
+            if unknown {
+                let stands = Some(job.done_through);
+                let kept = job
+                    .kept
+                    .get_or_insert_with(|| Box::new(Kept { done_through: stands, ..Kept::default() }));
+                kept.frozen.push(life);
+            } else {
+                job.lives.push(life);
+            }
         }
         for (name, missed) in &image.missed {
             let Some(job) = self.jobs.get_mut(name) else { continue };
@@ -91,7 +125,7 @@ impl Scheduler {
     }
 
     fn known_or_new(&mut self, key: &FireKey, now: Now) -> &mut Job {
-        let era = self.era;
+        let era = self.eras.current();
         self.jobs.entry(key.job.clone()).or_insert_with(|| Box::new(Job::new(era, now.wall)))
     }
 }
@@ -106,7 +140,7 @@ impl Job {
     }
 }
 
-fn starting(open: &OpenIntent, job: &Job, turn: &Turn<'_>) -> Life {
+fn starting(open: &OpenIntent, job: &Job, current: &Eras, turn: &Turn<'_>) -> Life {
     let (intent, now) = (&open.intent, turn.now);
     let same_boot = intent.boot == turn.boot;
     let mut life = Life::new(intent.key.fire.clone(), intent.due, intent.trigger, now);
@@ -117,16 +151,36 @@ fn starting(open: &OpenIntent, job: &Job, turn: &Turn<'_>) -> Life {
     let ticks = open.started.filter(|_| same_boot).map(|started| started.start_ticks);
     let since =
         ticks.map_or(now.boot, |ticks| BootTime::from_millis(ticks.saturating_mul(TICK_MS))).min(now.boot);
-    life.stage = Stage::Starting(Run { run: intent.run, at: intent.at, since, pid: None, overdue: false });
+    life.anchor = is_of_another(&life.fire, current).then_some(since);
+    life.success_exit_codes = Some(open.success_exit_codes.clone());
+    let run = Run { run: intent.run, at: intent.at, since, pid: None, overdue: false };
+    life.stage = match &open.stopping {
+        Some(why) => Stage::Stopping(run, why.clone()),
+        None => Stage::Starting(run),
+    };
     life
 }
 
-fn waiting(pending: &Pending, turn: &Turn<'_>) -> Life {
+/// Whether the wall clock tells nothing about a fire, since it fell due in another era than the one that counts.
+fn is_of_another(fire: &Fire, current: &Eras) -> bool {
+    matches!(fire, Fire::Scheduled { era, .. } if *era != current.current())
+}
+
+fn waiting(pending: &Pending, current: &Eras, turn: &Turn<'_>) -> Life {
     let mut life = Life::new(pending.key.fire.clone(), pending.due, pending.trigger, turn.now);
     life.attempt = pending.attempt;
-    let asked =
-        matches!(pending.key.fire, Fire::Reboot { .. } | Fire::Manual { .. }) && pending.boot == turn.boot;
-    life.asked = asked.then_some(pending.since);
+    let same_boot = pending.boot == turn.boot;
+    let since = match pending.stage {
+        PendingStage::Backoff => pending.since,
+        PendingStage::Splay | PendingStage::Queue | PendingStage::Slot | PendingStage::Gate => {
+            pending.not_before
+        }
+    };
+    life.anchor = match pending.key.fire {
+        Fire::Reboot { .. } | Fire::Manual { .. } => same_boot.then_some(since),
+        Fire::Scheduled { .. } if !is_of_another(&pending.key.fire, current) => None,
+        Fire::Scheduled { .. } => Some(if same_boot { since } else { turn.now.boot }),
+    };
     life.last = pending.last;
     life.force = pending.force;
     // A wait that began in another boot begins anew: its clock is gone.

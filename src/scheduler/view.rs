@@ -54,7 +54,13 @@ impl Scheduler {
     pub fn pending(&self, of: Option<&JobName>, now: Now) -> Vec<PendingRow> {
         let rows = |(name, job): (&JobName, &Job)| -> Vec<PendingRow> {
             let head = job.backlog.as_ref().map(|backlog| &backlog.head);
-            job.lives.iter().chain(head).filter_map(|life| pending_row(name, job, life, now)).collect()
+            let frozen = job.kept.iter().flat_map(|kept| &kept.frozen);
+            job.lives
+                .iter()
+                .chain(head)
+                .chain(frozen)
+                .filter_map(|life| pending_row(name, job, life, now))
+                .collect()
         };
         self.jobs_of(of).flat_map(rows).collect()
     }
@@ -67,7 +73,7 @@ impl Scheduler {
     /// Whether a command of this id was taken, as far back as ids are remembered.
     #[must_use]
     pub fn has_taken(&self, command: &CommandId) -> bool {
-        self.commands.contains(command)
+        self.commands.iter().any(|(id, _)| id == command)
     }
 
     /// Whether the fire of a command is not settled yet.
@@ -107,7 +113,7 @@ fn pending_row(name: &JobName, job: &Job, life: &Life, now: Now) -> Option<Pendi
             let hold = policy
                 .filter(|_| waiting.stage == PendingStage::Gate)
                 .map(|policy| now.wall_at(waiting.since.plus(policy.hold)));
-            let until = if waiting.stage == PendingStage::Splay { Some(life.not_before) } else { hold };
+            let until = if waiting.stage == PendingStage::Splay { Some(life.starts_at(now)) } else { hold };
             (waiting.stage, waiting.shut.clone(), until)
         }
         Stage::Backoff { until } => (PendingStage::Backoff, Vec::new(), Some(now.wall_at(*until))),

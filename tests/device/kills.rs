@@ -3,7 +3,7 @@
 use super::rig::{Rig, wait_for};
 use leafcron::job::{
     Clock, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, Intent, Outcome, RecordJson, Revision, RunId,
-    Trigger, WallTime,
+    Trigger,
 };
 use leafcron::store::{Durability, Journal, Options, RealDisk};
 
@@ -161,7 +161,7 @@ fn a_damaged_journal_starts_nothing_a_second_time() {
         unsent: leafcron::store::Unsent::History,
     };
     let (mut journal, _) = Journal::open(RealDisk::open(&rig.path("state")).unwrap(), options).unwrap();
-    let now = WallTime::from_secs(1_800_000_000);
+    let now = leafcron::agent::wall_clock();
     let event = |kind| Entry::Event(DeviceEvent { at: now, clock: Clock::Synced, kind });
     let lost = EventKind::Dropped { from: 1, to: 1, count: 1, why: "damage me".to_owned() };
     let intent = Entry::Intent(Intent {

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::world::{MIDNIGHT, World, name};
+use super::world::{MIDNIGHT, World, name, settings};
 use crate::job::{Clock, Entry, EventKind, Id128, WallTime};
-use crate::scheduler::{AskId, Event, How, Settings};
+use crate::scheduler::{AskId, Event, How};
 
 const MINUTELY: &str = r#""schedule":"* * * * *""#;
 
@@ -224,7 +224,7 @@ fn reboot_jobs_fire_once_per_boot() {
 #[test]
 fn calendar_jobs_wait_for_the_clock_after_boot_and_are_then_on_time() {
     let wait = Duration::from_secs(120);
-    let mut world = World::with_settings(Settings { agent: name("pi"), max_runs: 9, clock_wait: wait });
+    let mut world = World::with_settings(settings(9, wait));
     world.define("calendar", r#""schedule":"*/2 * * * *","catch_up":"none""#);
     world.define("every", r#""schedule":"@every 30s""#);
     world.now.clock = Clock::Unsynced;

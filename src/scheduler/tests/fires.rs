@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::world::{Disk, World, name};
+use super::world::{Disk, World, name, settings};
 use crate::job::{EventKind, Outcome, PendingStage, Readings, Reason, Reply};
-use crate::scheduler::{AskId, Ending, Event, Force, How, Settings};
+use crate::scheduler::{AskId, Ending, Event, Force, How};
 
 const MINUTELY: &str = r#""schedule":"* * * * *""#;
 
@@ -38,8 +38,7 @@ fn a_replaced_run_is_recorded_as_stopped_and_the_latest_fire_starts() {
 
 #[test]
 fn slots_go_to_the_highest_priority_then_to_the_earliest() {
-    let mut world =
-        World::with_settings(Settings { agent: name("pi"), max_runs: 1, clock_wait: Duration::ZERO });
+    let mut world = World::with_settings(settings(1, Duration::ZERO));
     for (job, priority) in [("low", -1), ("high", 5), ("normal", 0)] {
         world.define(job, &format!(r#"{MINUTELY},"priority":{priority}"#));
     }
@@ -310,8 +309,7 @@ fn a_run_longer_than_its_warn_after_is_reported_once() {
 
 #[test]
 fn a_fire_that_waits_past_its_deadline_is_never_started() {
-    let mut world =
-        World::with_settings(Settings { agent: name("pi"), max_runs: 1, clock_wait: Duration::ZERO });
+    let mut world = World::with_settings(settings(1, Duration::ZERO));
     world.define("long", r#""schedule":"1 0 * * *","priority":9"#);
     world.define("a", r#""schedule":"1 0 * * *","deadline":"10m""#);
     world.pass(60 + 602);

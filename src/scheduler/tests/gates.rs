@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use super::world::{World, name};
+use super::world::{World, settings};
 use crate::job::{Clock, Readings, limits};
-use crate::scheduler::{How, Settings};
+use crate::scheduler::How;
 
 fn world(max_runs: usize, clock_wait: Duration) -> World {
-    World::with_settings(Settings { agent: name("pi"), max_runs, clock_wait })
+    World::with_settings(settings(max_runs, clock_wait))
 }
 
 #[test]

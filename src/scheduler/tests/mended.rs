@@ -3,16 +3,16 @@
 use core::time::Duration;
 
 use super::luck::assert_accounted;
-use super::world::{MIDNIGHT, Trace, World, name};
+use super::world::{MIDNIGHT, Trace, World, name, settings};
 use crate::job::{Clock, Entry, Fire, Reply, Revision};
-use crate::scheduler::{AskId, Event, How, Settings};
+use crate::scheduler::{AskId, Event, How};
 
 const NEEDS_MEMORY: &str = r#""require":{"memory_available":"1GiB"}"#;
 const FIFTY_YEARS: Duration = Duration::from_secs(50 * 365 * 86_400);
 
 fn patient(clock_wait_secs: u64) -> World {
     let clock_wait = Duration::from_secs(clock_wait_secs);
-    World::with_settings(Settings { agent: name("pi"), max_runs: 4, clock_wait })
+    World::with_settings(settings(4, clock_wait))
 }
 
 /// The one run's runner dies before it began the command.

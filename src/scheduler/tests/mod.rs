@@ -1,6 +1,7 @@
 //! The core in virtual time.
 
 mod due;
+mod eras;
 mod fires;
 mod gates;
 mod luck;

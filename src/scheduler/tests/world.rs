@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::job::{
-    BootId, BootTime, Clock, CommandId, CronJob, Entry, EventKind, Fire, Id128, Image, JobName, Now,
+    BootId, BootTime, Clock, CommandId, CronJob, Entry, Eras, EventKind, Fire, Id128, Image, JobName, Now,
     Readings, Record, Refusal, RefusalKind, Reply, Revision, RunId, Source, WallTime, text,
 };
 use crate::schedule::{Calendar, Zone};
@@ -12,6 +12,8 @@ use crate::scheduler::{Act, AskId, Effects, Event, Force, How, Plan, RunEnd, Sch
 
 /// 2026-11-22T00:00:00Z, a Sunday.
 pub(super) const MIDNIGHT: WallTime = WallTime::from_secs(1_795_305_600);
+/// 2026-11-01T00:00:00Z.
+pub(super) const RELEASED: WallTime = WallTime::from_secs(1_793_491_200);
 
 pub(super) struct World {
     pub(super) now: Now,
@@ -65,6 +67,7 @@ pub(super) enum Trace {
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) text: String,
+    pub(super) era: u32,
     pub(super) from: WallTime,
     /// `None`: it is still in force.
     pub(super) to: Option<WallTime>,
@@ -87,9 +90,13 @@ pub(super) fn plan(definition: &str) -> Plan {
     Plan::new(&cronjob, calendar, Revision::of(definition))
 }
 
+pub(super) fn settings(max_runs: usize, clock_wait: Duration) -> Settings {
+    Settings { agent: name("pi"), max_runs, clock_wait, released: RELEASED }
+}
+
 impl World {
     pub(super) fn new() -> Self {
-        Self::with_settings(Settings { agent: name("pi"), max_runs: 4, clock_wait: Duration::ZERO })
+        Self::with_settings(settings(4, Duration::ZERO))
     }
 
     pub(super) fn with_settings(settings: Settings) -> Self {
@@ -145,10 +152,15 @@ impl World {
     }
 
     /// The same, in which the shell has `entries` of its own.
-    fn turn_with(&mut self, mut entries: Vec<Entry>, events: impl IntoIterator<Item = Event>) {
+    fn turn_with(&mut self, entries: Vec<Entry>, events: impl IntoIterator<Item = Event>) {
+        self.turn_on(Effects { entries, acts: Vec::new() }, events);
+    }
+
+    /// The same, in a turn that has begun.
+    fn turn_on(&mut self, mut begun: Effects, events: impl IntoIterator<Item = Event>) {
         let mut next: Vec<Event> = events.into_iter().collect();
         for _ in 0..1_000 {
-            let mut effects = Effects { entries: core::mem::take(&mut entries), acts: Vec::new() };
+            let mut effects = core::mem::take(&mut begun);
             for event in next.drain(..) {
                 self.core.step(self.now, event, &mut effects);
             }
@@ -220,21 +232,62 @@ impl World {
     }
 
     fn note_span(&mut self, wall: WallTime, entry: &Entry) {
-        let (job, at) = match entry {
-            Entry::Began { job, at, .. } => (job, *at),
-            Entry::Withdrawn { job, .. } => {
-                (job, self.image.progress.get(job).map_or(wall, |progress| progress.done_through.max(wall)))
+        let eras = self.image.eras.clone();
+        match entry {
+            Entry::Began { job, era, at } => {
+                self.close_spans(job, *era, *at);
+                // What is accepted while a main era stands still begins when that goes on.
+                if *era != eras.main {
+                    self.close_spans(job, eras.main, self.image.newest.unwrap_or(*at));
+                }
+                self.open_span(job, *era, *at);
             }
-            _ => return,
-        };
-        let spans = self.spans.entry(job.clone()).or_default();
-        if let Some(last) = spans.last_mut().filter(|last| last.to.is_none()) {
-            last.to = Some(at);
+            Entry::Withdrawn { job, .. } => {
+                let main = self.image.progress.get(job).map(|progress| progress.done_through);
+                let stood = if eras.provisional.is_some() { self.image.newest } else { Some(wall) };
+                self.close_spans(job, eras.main, main.max(stood).unwrap_or(wall));
+                let through = self.image.provisional.get(job).map(|of| of.done_through);
+                self.close_spans(job, eras.current(), through.map_or(wall, |through| through.max(wall)));
+            }
+            Entry::Eras(next) => self.turn_spans(&eras, next),
+            _ => {}
         }
-        if let (Entry::Began { .. }, Some(text)) =
-            (entry, self.image.definitions.get(&(job.clone(), source())))
-        {
-            spans.push(Span { text: text.clone(), from: at, to: None });
+    }
+
+    fn turn_spans(&mut self, old: &Eras, next: &Eras) {
+        let jobs: Vec<JobName> = self.image.definitions.keys().map(|(job, _)| job.clone()).collect();
+        for job in self.spans.keys().chain(&jobs).cloned().collect::<BTreeSet<_>>() {
+            let provisional = self.image.provisional.get(&job).copied();
+            if let (Some(over), Some(of)) = (old.provisional, provisional) {
+                self.close_spans(&job, over.era, next.until.unwrap_or(of.done_through));
+            }
+            if next.main != old.main {
+                let until = if old.provisional.is_some() { self.image.newest } else { next.until };
+                self.close_spans(&job, old.main, until.unwrap_or_default());
+            }
+            if !jobs.contains(&job) {
+                continue;
+            }
+            let stands = self.image.progress.get(&job).map(|progress| progress.done_through);
+            if next.provisional.is_some() || next.main != old.main {
+                self.open_span(&job, next.current(), next.at);
+            } else if provisional.is_some_and(|of| of.anew) {
+                self.open_span(&job, next.main, stands.max(Some(next.begins())).unwrap_or_default());
+            }
+        }
+    }
+
+    fn open_span(&mut self, job: &JobName, era: u32, from: WallTime) {
+        let text = self.image.definitions.get(&(job.clone(), source())).cloned();
+        if let Some(text) = text {
+            self.spans.entry(job.clone()).or_default().push(Span { text, era, from, to: None });
+        }
+    }
+
+    fn close_spans(&mut self, job: &JobName, era: u32, to: WallTime) {
+        let spans = self.spans.entry(job.clone()).or_default().iter_mut();
+        for span in spans.filter(|span| span.era == era && span.to.is_none()) {
+            span.to = Some(to);
         }
     }
 
@@ -303,6 +356,18 @@ impl World {
         panic!("the core never sleeps: {:?}", self.core.wake(self.now));
     }
 
+    /// Somebody sets the clock.
+    pub(super) fn set(&mut self, wall: WallTime, clock: Clock) {
+        (self.now.wall, self.now.clock) = (wall, clock);
+        self.turn([]);
+    }
+
+    /// The machine sleeps: nothing is looked at.
+    pub(super) fn suspend(&mut self, secs: u64) {
+        self.move_to(self.now.boot.plus(Duration::from_secs(secs)));
+        self.turn([]);
+    }
+
     fn move_to(&mut self, at: BootTime) {
         let by = at.since(self.now.boot);
         self.now = Now { wall: self.now.wall.plus(by), boot: at, ..self.now };
@@ -350,8 +415,7 @@ impl World {
         let mut effects = Effects::default();
         self.core =
             Scheduler::restore(self.settings.clone(), &self.image, plans, self.boot, self.now, &mut effects);
-        assert_eq!(effects.entries, []);
-        self.turn(first);
+        self.turn_on(effects, first);
         self.reload();
     }
 
@@ -386,7 +450,12 @@ impl World {
 
     /// A power cut: another boot, runs are gone, time has passed.
     pub(super) fn power_cut(&mut self, off_secs: u64) {
-        self.now.wall = self.now.wall.plus(Duration::from_secs(off_secs));
+        self.boot_at(self.now.wall.plus(Duration::from_secs(off_secs)), self.now.clock);
+    }
+
+    /// The same, and the clock shows something.
+    pub(super) fn boot_at(&mut self, wall: WallTime, clock: Clock) {
+        (self.now.wall, self.now.clock) = (wall, clock);
         self.now.boot = BootTime::from_millis(20_000);
         self.boot = Id128([self.boot.0[0] + 1; 16]);
         self.running.clear();
