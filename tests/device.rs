@@ -8,6 +8,7 @@
 )]
 
 mod device {
+    mod alerts;
     mod command_line;
     mod files;
     mod gates;

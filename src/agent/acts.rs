@@ -10,7 +10,7 @@ use smol::Async;
 use crate::gate::Wanted;
 use crate::job::{Entry, JobName, RunId};
 use crate::runtime::{Found, Live, RuntimeError, Since};
-use crate::scheduler::{Act, Event, How, RunEnd, Start};
+use crate::scheduler::{Act, Event, Failure, How, RunEnd, Start};
 
 use super::stop_point::stop_at;
 use super::{Agent, Happening, JUDGE_AGAIN, Tracked, Unjudged, What, Whole, beside, chain, send, start};
@@ -27,6 +27,7 @@ impl Agent {
                 Act::Stop { run } => self.stop(run),
                 Act::Probe(wanted) => self.probe(wanted),
                 Act::Check { run, job } => self.check(run, &job),
+                Act::OnFailure(failure) => self.on_failure(&failure),
                 Act::Clear { run } => {
                     stop_at("clear");
                     if let Err(error) = self.runtime.clear(run) {
@@ -131,6 +132,27 @@ impl Agent {
         }
     }
 
+    fn on_failure(&mut self, failure: &Failure) {
+        let (run, job) = (failure.run, &failure.key.job);
+        let source = self.catalog.in_force(job).map(|in_force| in_force.source.clone());
+        let spec = self
+            .catalog
+            .cronjob(job)
+            .zip(source)
+            .and_then(|(cronjob, source)| start::on_failure(failure, cronjob, &source));
+        let started = match spec {
+            Some(spec) => self.runtime.start(&spec).map_err(|error| chain(&error)),
+            None => Err("its definition is gone".to_owned()),
+        };
+        match started {
+            Ok(live) => self.track(run, live, What::OnFailure),
+            Err(detail) => {
+                log::error!("{job}: its on_failure command could not be started: {detail}");
+                self.events.push_back(Event::OnFailureEnded { run });
+            }
+        }
+    }
+
     /// Waits for a runner's end.
     pub(super) fn track(&mut self, run: RunId, live: Live, what: What) {
         let live = Rc::new(live);
@@ -160,11 +182,19 @@ impl Agent {
                 let known = Unjudged { started, since: Since::ThisBoot, journal: Whole::Yes };
                 self.judged(run, known, found);
             }
-            (What::Check, Ok(Found::Running(live))) => self.track(run, live, What::Check),
+            (what @ (What::Check | What::OnFailure), Ok(Found::Running(live))) => self.track(run, live, what),
             (What::Check, Ok(found)) => self.step(Event::Checked { run, passed: start::passed(&found) }),
             (What::Check, Err(error)) => {
                 log::warn!("{}", chain(&error));
                 self.step(Event::Checked { run, passed: false });
+            }
+            (What::OnFailure, found) => {
+                match found {
+                    Ok(found) if start::passed(&found) => {}
+                    Ok(found) => log::warn!("run {run}, an on_failure command, did not succeed: {found:?}"),
+                    Err(error) => log::warn!("{}", chain(&error)),
+                }
+                self.step(Event::OnFailureEnded { run });
             }
         }
     }

@@ -148,6 +148,7 @@ struct Tracked {
 enum What {
     Job,
     Check,
+    OnFailure,
 }
 
 /// What is known of a run that is still to be judged.

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use crate::job::{Action, CronJob, JobName, RunId, Source, Trigger, WallTime, limits};
 use crate::runtime::{End, EnvFile, Found, How as Ended, RunResult, RunSpec};
-use crate::scheduler::{Ending, How, RunEnd, Start};
+use crate::scheduler::{Ending, Failure, How, RunEnd, Start};
 
-/// What a `check` may print: nobody reads it.
-const CHECK_OUTPUT_BYTES: u32 = 0;
+/// What a `check` or an `on_failure` command may print: nobody reads it.
+const UNREAD_OUTPUT_BYTES: u32 = 0;
 
 /// One start of a job.
 pub(super) fn spec(start: &Start, cronjob: CronJob, source: &Source) -> RunSpec {
@@ -48,11 +48,39 @@ pub(super) fn check(run: RunId, job: &JobName, cronjob: CronJob, now: WallTime) 
         umask: cronjob.umask,
         timeout: Some(limits::CHECK_TIMEOUT),
         stop_grace: Some(Duration::from_secs(1)),
-        output: CHECK_OUTPUT_BYTES,
+        output: UNREAD_OUTPUT_BYTES,
         due: now,
         attempt: 1,
         trigger: Trigger::Schedule,
     })
+}
+
+/// The command of a job that is told of a failure, as the job's user and with its environment.
+pub(super) fn on_failure(failure: &Failure, cronjob: CronJob, source: &Source) -> Option<RunSpec> {
+    let command = cronjob.on_failure.clone()?;
+    let start = Start {
+        run: failure.run,
+        key: failure.key.clone(),
+        due: failure.due,
+        trigger: failure.trigger,
+        attempt: failure.attempt,
+    };
+    let mut spec = spec(&start, cronjob, source);
+    let reason = failure.reason.map(word).unwrap_or_default();
+    let exit_code = failure.exit_code.map(|code| code.to_string()).unwrap_or_default();
+    let facts = [("OUTCOME", word(failure.outcome)), ("REASON", reason), ("EXIT_CODE", exit_code)];
+    spec.env.extend(facts.map(|(name, value)| (format!("LEAFCRON_{name}"), value)));
+    spec.action = Action::Shell(command);
+    spec.timeout = Some(limits::ON_FAILURE_TIMEOUT);
+    spec.stop_grace = Some(Duration::from_secs(1));
+    spec.output = UNREAD_OUTPUT_BYTES;
+    Some(spec)
+}
+
+/// As records say it.
+fn word(of: impl serde::Serialize) -> String {
+    let text = serde_json::to_value(of).ok();
+    text.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Whether a check passed.

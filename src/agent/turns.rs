@@ -149,7 +149,12 @@ impl Turns {
                     let reply = Reply::Refused(Refusal { kind: RefusalKind::Disk, message });
                     leftover.acts.push(Act::Answer { ask, reply });
                 }
-                Act::Answer { .. } | Act::Start(_) | Act::Stop { .. } | Act::Probe(_) | Act::Check { .. } => {
+                Act::Answer { .. }
+                | Act::Start(_)
+                | Act::Stop { .. }
+                | Act::Probe(_)
+                | Act::Check { .. }
+                | Act::OnFailure(_) => {
                     leftover.acts.push(act);
                 }
             }

@@ -59,6 +59,7 @@ impl Catalog {
             ("success_exit_codes", json!([0])),
             ("priority", json!(0)),
             ("output", json!("4KiB")),
+            ("on_failure", Value::Null),
             ("enabled", json!(true)),
             ("hold", json!("10m")),
             ("otherwise", json!("skip")),

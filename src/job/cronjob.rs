@@ -64,6 +64,8 @@ pub struct CronJob {
     pub unrecorded: Unrecorded,
     /// What must hold before it starts.
     pub require: Require,
+    /// A command that is told when a fire does not succeed.
+    pub on_failure: Option<String>,
 }
 
 /// What a Run executes.
@@ -177,9 +179,9 @@ impl CronJob {
             otherwise: fields.or("otherwise", Otherwise::Skip, |v| Fields::one_of(v, &OTHERWISE))?,
             unrecorded: fields.or("unrecorded", Unrecorded::Skip, |v| Fields::one_of(v, &UNRECORDED))?,
             require: table(&mut fields, "require", Require::parse)?,
+            on_failure: fields.optional("on_failure", Fields::command)?,
         };
         fields.not_yet("limits")?;
-        fields.not_yet("on_failure")?;
         fields.finish()?;
         // Last: a mistyped name explains what is missing.
         match (schedule, action) {

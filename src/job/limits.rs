@@ -37,6 +37,8 @@ pub const RERUN_STARTS: u8 = 3;
 pub const ATTEMPTS: u8 = 100;
 /// How long a `check` command may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an `on_failure` command may take.
+pub const ON_FAILURE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the result of a `check` counts.
 pub const CHECK_FRESH: Duration = Duration::from_secs(5);
 /// One frame of the journal, in bytes; a turn that grows beyond it is cut into the next one.

@@ -2,7 +2,8 @@
 
 use crate::gate::Wanted;
 use crate::job::{
-    BootId, CommandId, Entry, FireKey, JobName, Output, Readings, Reply, RunId, Trigger, Usage, WallTime,
+    BootId, CommandId, Entry, FireKey, JobName, Outcome, Output, Readings, Reason, Reply, RunId, Trigger,
+    Usage, WallTime,
 };
 
 use super::plan::Plan;
@@ -53,6 +54,11 @@ pub enum Event {
     /// After a restart: the command of this intent never started and never will.
     NeverStarted {
         /// The run.
+        run: RunId,
+    },
+    /// A command that an [`Act::OnFailure`] asked for is over, or could not be started.
+    OnFailureEnded {
+        /// Its run.
         run: RunId,
     },
     /// No disk took the turn that held this intent.
@@ -193,6 +199,8 @@ pub enum Act {
         /// The job.
         job: JobName,
     },
+    /// Run the `on_failure` command of a job. Answered by [`Event::OnFailureEnded`], always.
+    OnFailure(Failure),
     /// A run's record is durable: its directory may go.
     Clear {
         /// The run.
@@ -220,6 +228,27 @@ pub struct Start {
     pub trigger: Trigger,
     /// Which start of the fire, from 1.
     pub attempt: u8,
+}
+
+/// A fire that did not succeed, as its job's own command is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The run that the command gets.
+    pub run: RunId,
+    /// Which fire failed.
+    pub key: FireKey,
+    /// Its due instant.
+    pub due: WallTime,
+    /// Why it came to be.
+    pub trigger: Trigger,
+    /// Its last start; 0: it never started.
+    pub attempt: u8,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, where the outcome alone does not say.
+    pub reason: Option<Reason>,
+    /// Its exit code.
+    pub exit_code: Option<u8>,
 }
 
 /// What a turn adds up to: entries to commit with one sync, then acts in order.

@@ -9,6 +9,7 @@ use crate::job::{
 };
 use crate::schedule;
 
+use super::alert::Alerts;
 use super::clock::Readiness;
 use super::eras::Kept;
 use super::life::{Cx, Life, LifeEvent, Stage, Waiting};
@@ -34,6 +35,8 @@ pub(super) struct Job {
     /// Fires that are not settled, oldest first.
     pub(super) lives: Vec<Life>,
     pub(super) last: Option<LastRun>,
+    /// Failures that its own command is told of.
+    pub(super) alerts: Option<Box<Alerts>>,
     /// Whether a fire of this job reached the journal in this turn: then all that wait must, since
     /// `done_through` moves past them.
     pub(super) touched: bool,
@@ -58,6 +61,7 @@ impl Job {
             paused: None,
             lives: Vec::new(),
             last: None,
+            alerts: None,
             touched: false,
         }
     }

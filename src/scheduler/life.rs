@@ -17,7 +17,7 @@ use crate::job::{
     PendingStage, Readings, Reason, Record, Revision, RunId, StopWhy, Trigger, Unrecorded, WallTime,
 };
 
-use super::event::{Act, Effects, Ending, How, RunEnd, Start};
+use super::event::{Act, Effects, Ending, Failure, How, RunEnd, Start};
 use super::plan::{Plan, Policy};
 
 /// A fire that is not settled.
@@ -123,6 +123,8 @@ pub(super) struct Cx<'a> {
     pub(super) room: usize,
     /// The last final record that was made.
     pub(super) settled: Option<LastRun>,
+    /// What the job's own command is to hear.
+    pub(super) failures: Vec<Failure>,
 }
 
 impl Waiting {

@@ -12,6 +12,7 @@
 //! The clock's hands come with each call as [`Now`]; sources: DESIGN sections 5 and 6, crontab(5), systemd.timer(5).
 
 mod admit;
+mod alert;
 mod clock;
 mod commands;
 mod eras;
@@ -34,7 +35,7 @@ use crate::job::{
     Trigger, WallTime, limits,
 };
 
-pub use event::{Act, AskId, Effects, Ending, Event, Force, How, RunEnd, Start};
+pub use event::{Act, AskId, Effects, Ending, Event, Failure, Force, How, RunEnd, Start};
 pub use plan::{Plan, Policy};
 pub use view::JobView;
 
@@ -94,9 +95,12 @@ impl Turn<'_> {
         let room = limits::PENDING.saturating_sub(self.waiting);
         let waiting = job.waiting();
         let (now, boot, effects) = (self.now, self.boot, &mut *self.effects);
-        let mut cx = Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, room, settled: None };
+        let failures = Vec::new();
+        let mut cx =
+            Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, room, settled: None, failures };
         let done = act(job, &mut cx);
         self.waiting = (self.waiting + job.waiting()).saturating_sub(waiting);
+        cx.failures.drain(..).for_each(|failure| job.alert(failure));
         if cx.settled.is_some() {
             job.last = cx.settled;
         }
@@ -123,6 +127,7 @@ impl Scheduler {
             Event::Ended { run, end } => self.tell(run, LifeEvent::Ended(end), &mut turn),
             Event::NeverStarted { run } => self.tell(run, LifeEvent::NeverStarted, &mut turn),
             Event::NotStored { run } => self.tell(run, LifeEvent::NotStored, &mut turn),
+            Event::OnFailureEnded { run } => self.alert_over(run, &mut turn),
             Event::Run { job, id, force, ask } => self.run(&job, id, force, ask, &mut turn),
             Event::Stop { job, by, id, ask } => self.stop(&job, &by, id, ask, &mut turn),
             Event::EndRuns { by, ask } => self.end_runs(&by, ask, &mut turn),
@@ -150,6 +155,7 @@ impl Scheduler {
             });
         }
         self.admit(readiness, &mut turn);
+        self.start_alerts(&mut turn);
         self.answer_ended(&mut turn);
         self.note_pending(&mut turn);
         self.forget(&mut turn);

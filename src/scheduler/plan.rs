@@ -36,6 +36,8 @@ pub struct Policy {
     pub(super) otherwise: Otherwise,
     pub(super) unrecorded: Unrecorded,
     pub(super) require: Require,
+    /// Whether it has a command that is told of failures.
+    pub(super) on_failure: bool,
 }
 
 impl Plan {
@@ -57,6 +59,7 @@ impl Plan {
             otherwise: cronjob.otherwise,
             unrecorded: cronjob.unrecorded,
             require: cronjob.require.clone(),
+            on_failure: cronjob.on_failure.is_some(),
         };
         Self { calendar, revision, policy: Rc::new(policy) }
     }

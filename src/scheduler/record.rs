@@ -5,7 +5,7 @@ use crate::job::{
     Trigger,
 };
 
-use super::event::{Ending, How, RunEnd};
+use super::event::{Ending, Failure, How, RunEnd};
 use super::life::{Cx, Life, Run, Stage};
 
 impl Life {
@@ -114,6 +114,7 @@ impl Life {
     pub(super) fn emit(&self, record: Record, cx: &mut Cx<'_>) {
         if record.last {
             cx.settled = Some(LastRun::from(&record));
+            cx.failures.extend(Failure::of(&record));
         }
         cx.effects.entries.push(Entry::Record(Box::new(record)));
     }

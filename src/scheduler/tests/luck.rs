@@ -45,6 +45,7 @@ fn definition(luck: &mut Luck) -> String {
     let splay = luck.one_of(&["0s", "0s", "40s"]);
     let enabled = luck.one_of(&["true", "true", "true", "true", "true", "true", "true", "false"]);
     let otherwise = luck.one_of(&["skip", "run", "fail"]);
+    let alert = luck.one_of(&["", r#","on_failure":"logger oh""#]);
     let gate = luck.one_of(&[
         "",
         "",
@@ -54,7 +55,7 @@ fn definition(luck: &mut Luck) -> String {
         r#","require":{"disk_available":[{"path":"/x","at_least":"1GiB"}]},"hold":"1m""#,
     ]);
     format!(
-        r#""schedule":"{schedule}","overlap":"{overlap}","catch_up":"{catch_up}","on_interrupt":"{interrupt}","unrecorded":"{unrecorded}","deadline":"{deadline}","retry":{{"attempts":{retry},"delay":"45s"}},"splay":"{splay}","enabled":{enabled},"otherwise":"{otherwise}"{gate}"#
+        r#""schedule":"{schedule}","overlap":"{overlap}","catch_up":"{catch_up}","on_interrupt":"{interrupt}","unrecorded":"{unrecorded}","deadline":"{deadline}","retry":{{"attempts":{retry},"delay":"45s"}},"splay":"{splay}","enabled":{enabled},"otherwise":"{otherwise}"{alert}{gate}"#
     )
 }
 
@@ -87,6 +88,7 @@ fn live(seed: u64, device: Device) -> World {
             12..14 => {
                 let passed = luck.below(3) > 0;
                 world.check(passed);
+                world.end_alert();
             }
             14 => {
                 let found = world.found();

@@ -1,5 +1,6 @@
 //! The core in virtual time.
 
+mod alerts;
 mod due;
 mod eras;
 mod fires;

@@ -8,7 +8,9 @@ use crate::job::{
     Readings, Record, Refusal, RefusalKind, Reply, Revision, RunId, Source, WallTime, text,
 };
 use crate::schedule::{Calendar, Zone};
-use crate::scheduler::{Act, AskId, Effects, Event, Force, How, Plan, RunEnd, Scheduler, Settings, Start};
+use crate::scheduler::{
+    Act, AskId, Effects, Event, Failure, Force, How, Plan, RunEnd, Scheduler, Settings, Start,
+};
 
 /// 2026-11-22T00:00:00Z, a Sunday.
 pub(super) const MIDNIGHT: WallTime = WallTime::from_secs(1_795_305_600);
@@ -32,6 +34,10 @@ pub(super) struct World {
     pub(super) checks: Vec<RunId>,
     /// Checks that have no answer yet.
     pub(super) checking: BTreeSet<RunId>,
+    /// Failures that the jobs' own commands were told of.
+    pub(super) told: Vec<Failure>,
+    /// Those commands that go on.
+    pub(super) alerting: BTreeMap<JobName, RunId>,
     /// Probes that have no answer yet, while `probes_wait`.
     pub(super) probing: usize,
     /// Probes are not answered at once, but by the test.
@@ -119,6 +125,8 @@ impl World {
             stops: Vec::new(),
             checks: Vec::new(),
             checking: BTreeSet::new(),
+            told: Vec::new(),
+            alerting: BTreeMap::new(),
             probing: 0,
             probes_wait: false,
             trace: Vec::new(),
@@ -317,6 +325,11 @@ impl World {
                     self.trace.push(Trace::Answered(reply.clone()));
                     self.replies.push(reply);
                 }
+                Act::OnFailure(failure) => {
+                    let busy = self.alerting.insert(failure.key.job.clone(), failure.run);
+                    assert_eq!(busy, None, "one at a time: {failure:?}");
+                    self.told.push(failure);
+                }
                 Act::Clear { run } => self.clear(run),
             }
         }
@@ -333,6 +346,13 @@ impl World {
     pub(super) fn check(&mut self, passed: bool) {
         if let Some(run) = self.checking.pop_first() {
             self.turn([Event::Checked { run, passed }]);
+        }
+    }
+
+    /// Ends the command of a job that was told of a failure.
+    pub(super) fn end_alert(&mut self) {
+        if let Some((_, run)) = self.alerting.pop_first() {
+            self.turn([Event::OnFailureEnded { run }]);
         }
     }
 
@@ -409,6 +429,7 @@ impl World {
         self.carried.clear();
         self.clears.clear();
         self.checking.clear();
+        self.alerting.clear();
         self.probing = 0;
         let known: Vec<RunId> = self.image.intents.values().map(|open| open.intent.run).collect();
         self.running.retain(|run, _| known.contains(run));
