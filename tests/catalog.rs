@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use leafcron::catalog::{AgentUser, Catalog, Change, Changes, Rules};
+use leafcron::catalog::{AgentUser, Catalog, Change, Changes, Rules, Unserved};
 use leafcron::job::{
     CronJob, Entry, FieldMap, Image, JobName, JobsFile, Reloaded, Revision, Source, limits, text,
 };
@@ -273,6 +273,44 @@ fn a_job_that_moves_between_files_is_not_removed_and_added() {
     world.restart(rules());
     let changes = world.load(&[good("z.toml", &there)]);
     assert!(changes.changed.is_empty() && changes.entries.len() == 1, "{changes:?}");
+}
+
+#[test]
+fn a_directory_that_is_not_there_takes_no_job_and_an_empty_one_takes_all() {
+    let mut world = World::new();
+    assert!(world.catalog.load_missing("jobs.d").rejected.is_empty(), "a device without jobs of its own");
+    world.load(&[good("a.toml", &job("x", "stays"))]);
+    world.restart(rules());
+    let changes = world.catalog.load_missing("jobs.d");
+    assert!(is_idle(&changes), "{changes:?}");
+    assert_eq!(world.in_force(), rows(&[("x", "a.toml", "stays")]));
+    assert!(
+        world.rows()[0].starts_with("jobs.d: is not there: its jobs stay in force"),
+        "{:?}",
+        world.rows()
+    );
+    assert_eq!(changed(&world.load(&[])), [("x", false)]);
+}
+
+#[test]
+fn what_this_machine_cannot_serve_is_a_warning_and_no_refusal() {
+    let why = "cannot be read here, so it never holds";
+    let unserved = || vec![Unserved { field: "require.load_per_cpu", why: why.to_owned() }];
+    let picky = job("own", "a") + "require = {load_per_cpu = 2}\n" + &job("plain", "b");
+    let mut world = World::new();
+    world.catalog.note_unserved(unserved());
+    let changes = world.load(&[good("a.toml", &picky)]);
+    assert_eq!((changes.accepted.len(), changes.rejected.len()), (2, 0));
+    let warnings: Vec<_> = changes.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, [format!("a.toml: job own: require.load_per_cpu: {why}")]);
+    // By the device's defaults all ask for it, but who lifts it.
+    let defaults = text::parse(r#"{"require":{"load_per_cpu":3}}"#).unwrap();
+    world.restart(Rules { defaults, ..rules() });
+    world.catalog.note_unserved(unserved());
+    let lifted = picky + &(job("lifted", "c") + "require = {load_per_cpu = \"none\"}\n");
+    let named: Vec<_> =
+        world.load(&[good("a.toml", &lifted)]).warnings.into_iter().filter_map(|row| row.job).collect();
+    assert_eq!(named, ["own", "plain"]);
 }
 
 #[test]

@@ -120,6 +120,33 @@ fn of_a_job_the_first_source_counts_and_the_others_are_named_with_their_sequence
 }
 
 #[test]
+fn a_job_that_moves_between_file_and_centre_is_never_undefined() {
+    let mut world = World::new();
+    let file = "[job.x]\nschedule = \"@daily\"\ncommand = \"echo one\"\n";
+    world.files(file);
+    // To the centre, with the same text: first it is shadowed, then it counts. Not even the revision changes.
+    world.key("agent.pi.x", 1, &text("one"));
+    assert_eq!(world.in_force("x").unwrap().0, Source::File("f.toml".to_owned()));
+    let changes = world.files("");
+    assert!(changes.removed.is_empty() && changes.changed.is_empty(), "{changes:?}");
+    assert_eq!(world.in_force("x").unwrap(), (Source::Agent, Revision::of(&text("one"))));
+    assert_eq!(
+        world.catalog.cronjob(&name("x")).unwrap().user.as_deref(),
+        Some("worker"),
+        "as the centre may"
+    );
+    world.restart();
+    assert_eq!(world.in_force("x").unwrap().0, Source::Agent);
+    // And back, with another: it changes once, and goes on when the key goes.
+    let changes = world.files(&file.replace("one", "two"));
+    assert_eq!(changes.changed.len(), 1);
+    let changes = world.delete("agent.pi.x", 2);
+    assert!(changes.removed.is_empty() && changes.changed.is_empty(), "{changes:?}");
+    assert_eq!(world.in_force("x").unwrap().1, Revision::of(&text("two")));
+    assert_eq!(world.catalog.cronjob(&name("x")).unwrap().user, None);
+}
+
+#[test]
 fn a_refused_key_leaves_its_last_valid_text_in_force_over_a_restart_and_never_shadows_without_one() {
     let mut world = World::new();
     world.key("group.all.a", 1, &text("all"));

@@ -37,6 +37,9 @@ fn a_container_without_sys_counts_the_cpus_of_proc_stat() {
     let readings = probe.read(&Wanted::machine());
     assert_eq!(readings.load_per_cpu, Some(1.55));
     assert_eq!(readings.memory_available, None, "it has no /proc/meminfo");
+    let unreadable: Vec<_> = probe.unreadable().into_iter().map(|(field, _)| field).collect();
+    assert_eq!(unreadable, ["require.memory_available"]);
+    assert!(Probe::new(fixture("pi-3b")).unreadable().is_empty());
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Agent {
         let listener = Listener::bind(&config.run_dir)
             .map_err(|error| AgentError::new("open the control socket", error))?;
         let mut catalog = Catalog::new(super::rules(&config));
+        catalog.note_unserved(super::unserved());
         let Recovered { mut image, epoch, next_seq, notes } = recovered;
         catalog.restore(core::mem::take(&mut image.definitions));
         catalog.remember(core::mem::take(&mut image.orphans), image.bucket.take());

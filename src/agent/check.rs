@@ -28,7 +28,10 @@ pub fn check(config: &Config) -> Result<Report, AgentError> {
     if dir.is_missing() {
         warnings.push(format!("{}: no such directory", config.jobs_dir.display()));
     }
-    let changes = Catalog::new(super::rules(config)).load_files(dir);
+    let mut catalog = Catalog::new(super::rules(config));
+    catalog.note_unserved(super::unserved());
+    let changes = catalog.load_files(dir);
+    warnings.extend(changes.warnings.iter().map(ToString::to_string));
     let whole_path = |mut row: RefusedRow| {
         row.origin = config.jobs_dir.join(row.origin).display().to_string();
         row

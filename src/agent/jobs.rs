@@ -52,18 +52,18 @@ impl Agent {
         self.bulky = true;
         let known = self.catalog.refused();
         let changes = match JobsDir::open(&self.config.jobs_dir) {
-            Ok(dir) => {
-                if dir.is_missing() {
-                    log::warn!("{}: no such directory: no jobs of its own", self.config.jobs_dir.display());
-                }
-                self.catalog.load_files(dir)
+            Ok(dir) if dir.is_missing() => {
+                log::warn!("{}: no such directory", self.config.jobs_dir.display());
+                self.catalog.load_missing(&self.config.jobs_dir.display().to_string())
             }
+            Ok(dir) => self.catalog.load_files(dir),
             // Not trusted, or not readable: nothing is known, so all stays as it is.
             Err(error) => {
                 self.catalog.load_failed(&self.config.jobs_dir.display().to_string(), error.reason())
             }
         };
         self.note_refusals(&known, &changes.rejected);
+        changes.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         self.bring_in_force(&changes);
         Reloaded::from(changes)
     }

@@ -49,6 +49,7 @@ pub use check::{Report, check};
 pub use clock::wall_clock;
 pub use link::USER as LINK_USER;
 pub use rules::rules;
+use rules::unserved;
 
 use answer::Asker;
 use link::{Link, News};

@@ -2,8 +2,9 @@
 
 use nix::unistd::{User, geteuid};
 
-use crate::catalog::{AgentUser, Centre, Rules};
+use crate::catalog::{AgentUser, Centre, Rules, Unserved};
 use crate::config::Config;
+use crate::gate::Probe;
 use crate::schedule::Zone;
 
 /// The rules of this device.
@@ -16,6 +17,12 @@ pub fn rules(config: &Config) -> Rules {
         groups: config.all_groups(),
         centre: config.nats.as_ref().map(|nats| Centre { users: nats.users.clone() }),
     }
+}
+
+/// What this machine cannot serve of what definitions may ask for.
+pub(super) fn unserved() -> Vec<Unserved> {
+    let unreadable = Probe::default().unreadable().into_iter();
+    unreadable.map(|(field, why)| Unserved { field, why: why.to_owned() }).collect()
 }
 
 fn agent_user() -> AgentUser {

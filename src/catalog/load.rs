@@ -27,6 +27,8 @@ pub struct Changes {
     pub rejected: Vec<RefusedRow>,
     /// The jobs that are no longer in force.
     pub removed: Vec<JobName>,
+    /// What is accepted and cannot be served here.
+    pub warnings: Vec<RefusedRow>,
 }
 
 /// A job whose definition in force is another than before.
@@ -40,7 +42,8 @@ pub struct Change {
 
 impl From<Changes> for Reloaded {
     fn from(changes: Changes) -> Self {
-        Self { accepted: changes.accepted, rejected: changes.rejected, removed: changes.removed }
+        let Changes { accepted, rejected, removed, warnings, .. } = changes;
+        Self { accepted, rejected, removed, warnings }
     }
 }
 
@@ -56,6 +59,16 @@ impl Catalog {
         self.drop_surplus(&fates, &mut claims, &mut rows);
         self.refused = rows.finish();
         self.settle(fates, claims)
+    }
+
+    /// There is no jobs directory. Nobody deletes a jobs file that way, and a file system that is not mounted looks the
+    /// same: what is in force stays.
+    pub fn load_missing(&mut self, origin: &str) -> Changes {
+        if self.held.iter().any(|held| rows::is_file(held.source)) {
+            let reason = "is not there: its jobs stay in force; make it again, empty if they are to go";
+            return self.load_failed(origin, reason.to_owned());
+        }
+        self.load_files([])
     }
 
     /// The jobs directory cannot be read or trusted: what is in force stays.
@@ -132,6 +145,7 @@ impl Catalog {
         let from_file = self.jobs().filter(|(_, in_force)| matches!(in_force.source, Source::File(_)));
         changes.accepted = from_file.map(|(job, _)| job.clone()).collect();
         changes.rejected = self.refused.clone();
+        changes.warnings = self.warnings();
         changes
     }
 }

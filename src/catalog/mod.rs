@@ -21,6 +21,7 @@ mod rows;
 mod rules;
 mod shown;
 mod verdict;
+mod warnings;
 
 use crate::job::{CronJob, FieldError, JobName, RefusedRow, Revision, Source, text};
 use crate::schedule::{Calendar, ScheduleError, Zone};
@@ -29,6 +30,7 @@ pub use centre::Text;
 use held::{Definitions, Standing};
 pub use load::{Change, Changes};
 pub use rules::{AgentUser, Centre, Rules};
+pub use warnings::Unserved;
 
 /// All definitions, and what was refused of them.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Catalog {
     /// Of jobs that are in force, and whose zones were lost.
     zoneless: Vec<RefusedRow>,
     centre: centre::State,
+    /// What this machine cannot serve.
+    unserved: Vec<Unserved>,
 }
 
 /// The definition of a job that counts.
@@ -58,7 +62,14 @@ impl Catalog {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let held = Definitions::new(rules.groups.clone());
-        Self { rules, held, refused: Vec::new(), zoneless: Vec::new(), centre: centre::State::default() }
+        Self {
+            rules,
+            held,
+            refused: Vec::new(),
+            zoneless: Vec::new(),
+            centre: centre::State::default(),
+            unserved: Vec::new(),
+        }
     }
 
     /// Takes back what the journal holds. A text that this version or configuration refuses is kept, reported and not

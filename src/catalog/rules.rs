@@ -125,7 +125,7 @@ impl Rules {
 }
 
 /// Whether `map` says something of the field at `path`, as `require.check`.
-fn given(map: &FieldMap, path: &str) -> bool {
+pub(super) fn given(map: &FieldMap, path: &str) -> bool {
     let below = |(name, rest): (&str, &str)| {
         map.get(name).is_some_and(|value| value.as_object().is_none_or(|table| given(table, rest)))
     };

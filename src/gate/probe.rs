@@ -56,6 +56,21 @@ impl Probe {
         }
     }
 
+    /// The requirements that can never be read here, and so never hold: by name, and why.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<(&'static str, &'static str)> {
+        let read = self.read(&Wanted::machine());
+        let load = (read.load_per_cpu.is_none()).then_some((
+            "require.load_per_cpu",
+            "/proc/loadavg and the number of cpus cannot be read on this machine, so it never holds",
+        ));
+        let memory = (read.memory_available.is_none()).then_some((
+            "require.memory_available",
+            "/proc/meminfo has no MemAvailable on this machine, so it never holds",
+        ));
+        load.into_iter().chain(memory).collect()
+    }
+
     /// How many cpus are online, if the system says so.
     #[must_use]
     pub fn cpus(&self) -> Option<u32> {

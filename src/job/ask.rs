@@ -297,6 +297,9 @@ pub struct Reloaded {
     pub rejected: Vec<RefusedRow>,
     /// Jobs that are gone.
     pub removed: Vec<JobName>,
+    /// What is in force and asks for what this machine cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<RefusedRow>,
 }
 
 /// The agent's own state.

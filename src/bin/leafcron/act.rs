@@ -103,6 +103,7 @@ pub(crate) fn reloaded(reloaded: &Reloaded, as_json: bool) -> Result<Answer, Fai
         out.push_str(&format!("rejected {}\n", reloaded.rejected.len()));
         err.extend(reloaded.rejected.iter().map(|row| safe(&row.to_string()) + "\n"));
     }
+    err.extend(reloaded.warnings.iter().map(|row| format!("warning: {}\n", safe(&row.to_string()))));
     Ok(Answer { out, err, code })
 }
 
@@ -169,6 +170,7 @@ mod tests {
             accepted: vec!["a".parse().unwrap(), "b".parse().unwrap()],
             rejected: samples::shown().refused.into_iter().collect(),
             removed: vec!["c".parse().unwrap()],
+            ..Reloaded::default()
         };
         let answer = reloaded(&all, false).unwrap();
         assert_eq!(answer.out, "accepted 2: a b\nremoved 1: c\nrejected 1\n");
