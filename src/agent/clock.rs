@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::job::{BootId, BootTime, Clock, Now, WallTime};
+use crate::job::{BootId, BootTime, Clock, Eras, Now, WallTime};
 use crate::runtime;
 
 /// What systemd-timesyncd touches once it has synchronised.
@@ -48,11 +48,25 @@ pub(super) fn now(trust: Trust) -> Now {
         boot: BootTime::from_millis(u64::try_from(millis(boot)).unwrap_or(0)),
         clock: match trust {
             Trust::Always => Clock::Synced,
-            Trust::Ask if runtime::clock_is_synchronised() || Path::new(TIMESYNCD_MARK).exists() => {
-                Clock::Synced
-            }
-            Trust::Ask => Clock::Unsynced,
+            Trust::Ask if runtime::clock_is_synchronised() => Clock::Synced,
+            Trust::Ask => marked(Path::new(TIMESYNCD_MARK)),
         },
+    }
+}
+
+/// What systemd-timesyncd says: it keeps its file from its first synchronisation in this boot on.
+fn marked(mark: &Path) -> Clock {
+    if mark.exists() { Clock::Synced } else { Clock::Unsynced }
+}
+
+/// Which era counts, for a line of the log.
+pub(super) fn era_in_words(eras: &Eras) -> String {
+    let (era, at) = (eras.current(), eras.at);
+    match eras.provisional {
+        Some(_) => format!(
+            "the clock is not synchronised and shows {at}, which cannot be: jobs run in provisional era {era}, and the main one stands still"
+        ),
+        None => format!("from {at} on main era {era} counts"),
     }
 }
 
@@ -74,4 +88,36 @@ pub(super) fn boot_id() -> Result<BootId, String> {
 #[expect(clippy::useless_conversion, reason = "tv_sec and tv_nsec are narrower on 32-bit machines")]
 fn millis(at: Timespec) -> i64 {
     i64::from(at.tv_sec).saturating_mul(1_000).saturating_add(i64::from(at.tv_nsec) / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_clock_is_worth_is_the_owners_word_the_kernels_or_the_mark_of_timesyncd() {
+        assert_eq!(now(Trust::Always).clock, Clock::Synced);
+        let run = tempfile::tempdir().unwrap();
+        let mark = run.path().join("synchronized");
+        assert_eq!(marked(&mark), Clock::Unsynced);
+        std::fs::write(&mark, "").unwrap();
+        assert_eq!(marked(&mark), Clock::Synced);
+        let expected =
+            if runtime::clock_is_synchronised() { Clock::Synced } else { marked(Path::new(TIMESYNCD_MARK)) };
+        assert_eq!(now(Trust::Ask).clock, expected);
+    }
+
+    #[test]
+    fn this_version_was_released_before_it_runs() {
+        assert_eq!(seconds(b"1793491200"), 1_793_491_200);
+        assert!(RELEASED <= wall_clock(), "{RELEASED} is in the future: every clock would be implausible");
+    }
+
+    #[test]
+    fn a_line_of_the_log_says_which_era_counts_and_why() {
+        let mut eras = Eras { at: WallTime::from_secs(0), last: 2, ..Eras::default() };
+        assert_eq!(era_in_words(&eras), "from 1970-01-01T00:00:00.000Z on main era 1 counts");
+        eras.provisional = Some(crate::job::Provisional { era: 2, boot: BootId::default() });
+        assert!(era_in_words(&eras).contains("which cannot be: jobs run in provisional era 2"));
+    }
 }

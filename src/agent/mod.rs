@@ -379,6 +379,10 @@ impl Agent {
                     }
                 }
                 Entry::Event(_) => news = true,
+                Entry::Eras(eras) => {
+                    log::warn!("{}", clock::era_in_words(eras));
+                    continue;
+                }
                 _ => continue,
             }
             next_seq += 1;

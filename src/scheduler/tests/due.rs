@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::world::{MIDNIGHT, World, name, settings};
-use crate::job::{Clock, Entry, EventKind, Id128, WallTime};
+use crate::job::{Clock, Entry, EventKind, Id128, Reason, Revision, WallTime};
 use crate::scheduler::{AskId, Event, How};
 
 const MINUTELY: &str = r#""schedule":"* * * * *""#;
@@ -200,6 +200,75 @@ fn a_removed_jobs_run_goes_on_to_its_end_and_its_waiting_fire_is_skipped() {
     world.end(run, How::Exited(3));
     assert_eq!(world.finals("a"), ["120 skipped(removed)", "60 failed"]);
     assert!(world.image.progress.is_empty());
+}
+
+#[test]
+fn a_change_of_zone_begins_anew_and_a_disabled_job_gives_up_what_waits() {
+    let mut world = World::new();
+    world.define("zone", r#""schedule":"30 * * * *""#);
+    world.define("off", r#""schedule":"* * * * *","overlap":"queue""#);
+    world.pass(1_900);
+    let run = *world.running.iter().find(|(_, start)| start.key.job == name("zone")).unwrap().0;
+    world.end(run, How::Exited(0));
+    // In Kolkata it is half past at every full hour of UTC: what was due before the change stays settled.
+    world.define("zone", r#""schedule":"30 * * * *","time_zone":"Asia/Kolkata""#);
+    world.define("off", r#""schedule":"* * * * *","overlap":"queue","enabled":false"#);
+    assert_eq!(world.finals("off").last().unwrap(), "120 skipped(removed)");
+    world.end_all();
+    world.pass(1_800);
+    assert_eq!(world.started_dues("zone"), [1_800, 3_600]);
+    assert_eq!(world.started_dues("off"), [60]);
+}
+
+#[test]
+fn a_fire_that_waits_is_started_with_the_definition_that_is_in_force_then() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"* * * * *","overlap":"queue""#);
+    world.pass(120);
+    world.define("a", r#""schedule":"* * * * *","overlap":"queue","success_exit_codes":[0,5]"#);
+    let fail = |world: &mut World| {
+        let run = world.only_run();
+        world.end(run, How::Exited(5));
+    };
+    fail(&mut world);
+    assert_eq!(
+        world.image.intents.values().next().unwrap().intent.revision,
+        Revision::of(&world.texts[&name("a")])
+    );
+    fail(&mut world);
+    assert_eq!(world.finals("a"), ["60 failed", "120 succeeded"]);
+}
+
+#[test]
+fn of_one_job_no_more_than_four_fires_wait() {
+    let mut world = World::with_settings(settings(1, Duration::ZERO));
+    world.define("busy", r#""schedule":"1 0 * * *""#);
+    world.define("many", r#""schedule":"* * * * *","overlap":"allow","deadline":"none""#);
+    world.pass(60 * 7);
+    assert_eq!((world.image.pending.len(), world.core.pending(None, world.now).len()), (4, 4));
+    let refused = world.records.iter().filter(|record| record.reason == Some(Reason::QueueFull));
+    assert_eq!(refused.count(), 7 - 4);
+    world.end_all();
+    assert_eq!(world.started_dues("many"), [60, 120, 180, 240]);
+}
+
+#[test]
+fn missed_fires_give_way_to_what_is_on_time_and_are_no_reason_to_skip_it() {
+    let mut world = World::with_settings(settings(1, Duration::ZERO));
+    world.define("missed", r#""schedule":"*/10 * * * *","catch_up":"all","priority":100"#);
+    world.define("on-time", r#""schedule":"5 1 * * *","priority":-100"#);
+    // Two of the first are missed; one slot, and the second falls due now.
+    world.power_cut(3_600 + 300);
+    assert_eq!(world.starts[0].key.job, name("on-time"));
+    world.pass(300);
+    assert_eq!(
+        world.finals("missed"),
+        Vec::<String>::new(),
+        "the fire of 01:10 waits for the slot, and is not skipped"
+    );
+    world.end_all();
+    assert_eq!(world.started_dues("missed")[0], 4_200, "first what is on time, then in order");
+    assert_eq!(world.started_dues("missed")[1..], [600, 1_200, 1_800, 2_400, 3_000, 3_600]);
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod fires;
 mod gates;
 mod luck;
 mod mended;
+mod table;
 mod world;
