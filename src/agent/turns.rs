@@ -172,10 +172,16 @@ impl Turns {
             return entries;
         }
         let settled: BTreeSet<FireKey> = entries.iter().filter_map(settles).cloned().collect();
+        let over = |entry: &Entry| match entry {
+            Entry::Intent(intent) if settled.contains(&intent.key) => Some(intent.run),
+            _ => None,
+        };
+        let over: BTreeSet<RunId> = entries.iter().filter_map(over).collect();
         entries.retain_mut(|entry| match entry {
             // The final record of the fire is there as well.
             Entry::Intent(intent) => !settled.contains(&intent.key),
             Entry::Pending(pending) => !settled.contains(&pending.key),
+            Entry::Stopping { run, .. } | Entry::SuccessExitCodes { run, .. } => !over.contains(run),
             Entry::Started(_) => false,
             Entry::Record(record) => {
                 record.output = None;
@@ -271,6 +277,33 @@ mod tests {
         Effects { entries: vec![Entry::Intent(intent)], acts }
     }
 
+    fn record() -> crate::job::Record {
+        let text = include_str!("../../tests/golden/record.json");
+        let view: crate::job::RecordJson = serde_json::from_str(text).unwrap();
+        crate::job::Record {
+            key: FireKey { job: view.job, fire: Fire::Manual { id: "x".parse().unwrap() } },
+            revision: view.revision,
+            trigger: view.trigger,
+            due: view.due,
+            started: view.started,
+            ended: view.ended,
+            attempt: view.attempt,
+            outcome: view.outcome,
+            last: view.last,
+            reason: None,
+            detail: None,
+            exit_code: None,
+            signal: None,
+            covers: None,
+            stopped_by: None,
+            not_applied: Vec::new(),
+            output: None,
+            usage: None,
+            gate: view.gate,
+            clock: view.clock,
+        }
+    }
+
     fn batch(turns: &mut Turns) -> Vec<Entry> {
         turns.next_batch(Retry::Due).unwrap().0
     }
@@ -326,6 +359,29 @@ mod tests {
         let leftover = turns.refused(entries, "");
         assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(2) }]));
         assert!(matches!(&leftover.acts[..], [Act::Start(start)] if start.run == RunId(1)));
+    }
+
+    #[test]
+    fn what_a_restart_must_know_of_a_run_goes_with_it_from_a_disk_that_refuses() {
+        let mut turns = Turns::default();
+        for run in 0..1_200 {
+            let Effects { mut entries, acts } = turn(run);
+            let Entry::Intent(intent) = &mut entries[0] else { unreachable!() };
+            intent.key.fire =
+                Fire::Scheduled { era: 1, due: WallTime::from_secs(i64::try_from(run).unwrap()) };
+            let key = intent.key.clone();
+            let record = crate::job::Record { key, last: true, ..record() };
+            entries.push(Entry::Stopping { run: RunId(run), why: crate::job::StopWhy::Replaced });
+            entries.push(Entry::SuccessExitCodes { run: RunId(run), codes: vec![0, 1] });
+            entries.push(Entry::Record(Box::new(record)));
+            turns.push(Effects { entries, acts });
+            let entries = batch(&mut turns);
+            turns.refused(entries, "");
+        }
+        let kept = batch(&mut turns);
+        assert!(weight(&kept) <= CARRIED_BYTES + 1_000, "{}", weight(&kept));
+        let of_runs = kept.iter().filter(|entry| matches!(entry, Entry::Stopping { .. })).count();
+        assert!(of_runs < kept.len() / 2, "{of_runs} of {}", kept.len());
     }
 
     #[test]
