@@ -20,6 +20,7 @@ mod machine;
     reason = "the servers of the tests: what fails there ends the measurement"
 )]
 mod servers;
+mod step;
 mod table;
 
 use std::error::Error;
@@ -60,6 +61,7 @@ fn measure() -> Outcomes<Table> {
         machine::stripped_size(device::PROGRAM)?,
         "3 MiB on armv7, TLS included",
     );
+    step::measure(&mut table)?;
     idle::measure(&mut table)?;
     link::measure(&mut table)?;
     lateness::measure(&mut table)?;

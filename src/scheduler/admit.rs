@@ -117,7 +117,7 @@ struct Round {
 impl Scheduler {
     /// Starts what may start, and asks for the readings that are missing.
     pub(super) fn admit(&mut self, readiness: Readiness, turn: &mut Turn<'_>) {
-        let lives = || self.jobs.values().flat_map(|job| &job.lives);
+        let lives = || self.lively().flat_map(|job| &job.lives);
         let most = if self.ending.is_some() { 0 } else { self.settings.max_runs };
         let slots = most.saturating_sub(lives().filter(|life| life.holds_slot()).count());
         let checks = slots.saturating_sub(lives().filter(|life| life.is_checking()).count());
@@ -189,7 +189,7 @@ impl Scheduler {
     /// All that could start, first things first.
     fn candidates(&mut self, readiness: Readiness, now: Now) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for (name, job) in &mut self.jobs {
+        for (name, job) in self.jobs.iter_mut().filter(|_| self.calm.is_none()) {
             let Some(plan) = job.plan.as_ref() else { continue };
             let clock_awaited = readiness == Readiness::Waiting && plan.calendar.waits_for_clock();
             let (overlap, priority) = (plan.policy.overlap, Reverse(plan.policy.priority));

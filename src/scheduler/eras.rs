@@ -86,7 +86,8 @@ impl Scheduler {
         let readiness = self.clock.ready(due.unwrap_or(now));
         let (awaited, agent) = (self.clock.waits(), &self.settings.agent);
         let leaving = Leaving { change, due, awaited, readiness, agent };
-        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
+        self.calm = None;
+        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting(), stirred: true };
         for (name, job) in &mut self.jobs {
             turn.with(name, job, |job, cx| {
                 job.leave(&leaving, cx);

@@ -98,6 +98,11 @@ impl Job {
             && self.due_at(readiness).is_none_or(|at| at > now.wall)
     }
 
+    /// Whether nothing of it waits, runs or is to be told of, so that only its calendar can change that.
+    pub(super) fn is_calm(&self) -> bool {
+        self.lives.is_empty() && self.backlog.is_none() && self.alerts.is_none() && self.plan.is_some()
+    }
+
     /// Whether nothing of it is left to remember at `now`.
     pub(super) fn forgettable(&self, now: WallTime) -> bool {
         let stands = self.kept.as_ref().is_some_and(|kept| kept.done_through.is_some());

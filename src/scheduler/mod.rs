@@ -70,12 +70,23 @@ pub struct Scheduler {
     probing: Probing,
     /// The largest run id given out.
     last_run: u64,
+    /// No fire waits, runs or is to be told of: nothing need be looked at before this.
+    calm: Option<Calm>,
     /// Policies in use: most jobs share one.
     policies: Vec<Rc<Policy>>,
     /// The machine goes down: nothing starts. Whoever waits for the end of all runs.
     ending: Option<Vec<AskId>>,
     /// Commands that have been taken, oldest first, and for which job where that is known: asked twice they run once.
     commands: VecDeque<(CommandId, Option<JobName>)>,
+}
+
+/// All jobs at rest, so that a turn that concerns none of them costs next to nothing.
+#[derive(Clone, Copy, Debug)]
+struct Calm {
+    /// When the first falls due; `None`: never.
+    due: Option<WallTime>,
+    /// Whether the clock was awaited, on which that depends.
+    awaited: bool,
 }
 
 /// What the parts of one turn share.
@@ -85,11 +96,14 @@ struct Turn<'a> {
     effects: &'a mut Effects,
     /// Fires that wait, in all.
     waiting: usize,
+    /// Whether any job was worked on.
+    stirred: bool,
 }
 
 impl Turn<'_> {
     /// Lets `act` work on a job, and notes what the journal and `list` hear of it.
     fn with<T>(&mut self, name: &JobName, job: &mut Job, act: impl FnOnce(&mut Job, &mut Cx<'_>) -> T) -> T {
+        self.stirred = true;
         let (plan, barred) = (job.plan.clone(), job.barred());
         let before = self.effects.entries.len();
         let room = limits::PENDING.saturating_sub(self.waiting);
@@ -113,7 +127,7 @@ impl Scheduler {
     /// Takes one event into account.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Effects) {
         self.look(now, effects);
-        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
+        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting(), stirred: false };
         match event {
             Event::Define { job, plan } => self.define(&job, plan, &mut turn),
             Event::Remove { job } => self.remove(&job, &mut turn),
@@ -134,15 +148,21 @@ impl Scheduler {
             Event::Pause { job, ask } => self.pause(&job, ask, &mut turn),
             Event::Resume { job, ask } => self.resume(&job, ask, &mut turn),
         }
+        if turn.stirred {
+            self.calm = None;
+        }
     }
 
     /// Ends the turn.
     pub fn close(&mut self, now: Now, effects: &mut Effects) {
         self.look(now, effects);
         let readiness = self.readiness;
-        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting() };
+        let awaited = readiness == Readiness::Waiting;
+        let still = |calm: &Calm| calm.awaited == awaited && calm.due.is_none_or(|due| due > now.wall);
+        self.calm = self.calm.filter(still);
+        let mut turn = Turn { now, boot: self.boot, effects, waiting: self.waiting(), stirred: false };
         let agent = &self.settings.agent;
-        for (name, job) in &mut self.jobs {
+        for (name, job) in self.jobs.iter_mut().filter(|_| self.calm.is_none()) {
             if job.at_rest(readiness, now) {
                 continue;
             }
@@ -155,19 +175,26 @@ impl Scheduler {
             });
         }
         self.admit(readiness, &mut turn);
-        self.start_alerts(&mut turn);
         self.answer_ended(&mut turn);
-        self.note_pending(&mut turn);
-        self.forget(&mut turn);
+        if self.calm.is_none() {
+            self.start_alerts(&mut turn);
+            self.note_pending(&mut turn);
+            self.forget(&mut turn);
+            let due = || self.jobs.values().filter_map(|job| job.due_at(readiness)).min();
+            self.calm = self.jobs.values().all(|job| job.is_calm()).then(|| Calm { due: due(), awaited });
+        }
         self.clock.close_turn();
     }
 
     /// When the core must be called again though nothing else happens; `None`: never.
     #[must_use]
     pub fn wake(&self, now: Now) -> Option<WallTime> {
-        let jobs = self.jobs.values().filter_map(|job| job.wake(self.readiness, now));
+        let jobs = match self.calm {
+            Some(calm) => calm.due,
+            None => self.jobs.values().filter_map(|job| job.wake(self.readiness, now)).min(),
+        };
         let boot: [Option<BootTime>; 2] = [self.clock.wake(now, &self.eras), self.probing.wake()];
-        jobs.chain(boot.into_iter().flatten().map(|at| now.wall_at(at))).min()
+        jobs.into_iter().chain(boot.into_iter().flatten().map(|at| now.wall_at(at))).min()
     }
 
     /// The largest run id that is in use outside: ids are given out beyond it.
@@ -176,7 +203,12 @@ impl Scheduler {
     }
 
     fn waiting(&self) -> usize {
-        self.jobs.values().map(|job| job.waiting()).sum()
+        self.lively().map(|job| job.waiting()).sum()
+    }
+
+    /// Jobs of which a fire may wait or run.
+    fn lively(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().filter(|_| self.calm.is_none()).map(|job| &**job)
     }
 
     /// Whatever still waits at the end of a turn is written down, since `done_through` may move past it. A fire that is
@@ -223,6 +255,9 @@ impl Scheduler {
     /// Tells the life that holds `run`; a run that nobody knows (an answer that comes twice) changes nothing.
     fn tell(&mut self, run: RunId, event: LifeEvent, turn: &mut Turn<'_>) {
         let holds = |life: &Life| life.run().is_some_and(|held| held.run == run);
+        if self.calm.is_some() {
+            return;
+        }
         let Some((name, job)) = self.jobs.iter_mut().find(|(_, job)| job.lives.iter().any(holds)) else {
             return;
         };

@@ -45,6 +45,7 @@ impl Scheduler {
             readiness: Readiness::Waiting,
             probing: Probing::default(),
             last_run: image.last_run,
+            calm: None,
             policies: Vec::new(),
             ending: None,
             commands: taken.collect::<VecDeque<_>>(),
@@ -66,11 +67,11 @@ impl Scheduler {
         core.clock.look(now, &core.eras);
         let next = core.clock.judge(now, &core.eras, boot);
         let current = next.as_ref().unwrap_or(&core.eras).clone();
-        core.restore_lives(image, &current, &mut Turn { now, boot, effects, waiting: 0 });
+        core.restore_lives(image, &current, &mut Turn { now, boot, effects, waiting: 0, stirred: true });
         if let Some(next) = next {
             core.turn_to(next, None, newest, now, effects);
         }
-        let mut turn = Turn { now, boot, effects, waiting: 0 };
+        let mut turn = Turn { now, boot, effects, waiting: 0, stirred: true };
         for (name, plan) in fresh {
             core.define(&name, plan, &mut turn);
         }
