@@ -68,8 +68,12 @@ pub(super) fn on_failure(failure: &Failure, cronjob: CronJob, source: &Source) -
     let mut spec = spec(&start, cronjob, source);
     let reason = failure.reason.map(word).unwrap_or_default();
     let exit_code = failure.exit_code.map(|code| code.to_string()).unwrap_or_default();
-    let facts = [("OUTCOME", word(failure.outcome)), ("REASON", reason), ("EXIT_CODE", exit_code)];
-    spec.env.extend(facts.map(|(name, value)| (format!("LEAFCRON_{name}"), value)));
+    let facts = [
+        ("LEAFCRON_OUTCOME", word(failure.outcome)),
+        ("LEAFCRON_REASON", reason),
+        ("LEAFCRON_EXIT_CODE", exit_code),
+    ];
+    spec.env.extend(facts.map(|(name, value)| (name.to_owned(), value)));
     spec.action = Action::Shell(command);
     spec.timeout = Some(limits::ON_FAILURE_TIMEOUT);
     spec.stop_grace = Some(Duration::from_secs(1));

@@ -24,10 +24,6 @@ pub(super) fn refused<'t>(
     let rows = Catalog::new(rules).load_files([file]).rejected;
     let mut refused = BTreeMap::new();
     for row in rows {
-        // Served once this version does; the design has it.
-        if row.field.as_deref() == Some("on_failure") {
-            continue;
-        }
         let reason = row.field.iter().map(|field| format!("{field}: ")).chain([row.reason]).collect();
         let Some(job) = row.job else {
             return Err(Failure::CannotAsk(format!(
