@@ -157,7 +157,7 @@ fn every_refusal_says_file_line_and_field() {
         ("[defaults]\ncolour = 5", "c.toml:2: defaults.colour: unknown field"),
         ("[defaults.require]\n\nload = 5", "c.toml:3: defaults.require.load: unknown field"),
         ("[defaults]\ncommand = \"a\"\nargs = [\"b\"]", "c.toml:3: defaults.args: is given beside"),
-        ("[defaults.limits]\npids = 5", "c.toml:1: defaults.limits: is not served by this version yet"),
+        ("[defaults.limits]\npids = 0", "c.toml:2: defaults.limits.pids: 0 is not a whole number in 1-"),
     ] {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.starts_with(said), "{text:?}: {error}");

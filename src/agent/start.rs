@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::job::{Action, CronJob, JobName, RunId, Source, Trigger, WallTime, limits};
+use crate::job::{Action, CronJob, JobName, RunId, RunLimits, Source, Trigger, WallTime, limits};
 use crate::runtime::{End, EnvFile, Found, How as Ended, RunResult, RunSpec};
 use crate::scheduler::{Ending, Failure, How, RunEnd, Start};
 
@@ -27,6 +27,7 @@ pub(super) fn spec(start: &Start, cronjob: CronJob, source: &Source) -> RunSpec 
         timeout: cronjob.timeout,
         stop_grace: cronjob.stop_grace,
         output: cronjob.output,
+        limits: cronjob.limits,
         due: start.due,
         attempt: start.attempt,
         trigger: start.trigger,
@@ -49,6 +50,8 @@ pub(super) fn check(run: RunId, job: &JobName, cronjob: CronJob, now: WallTime) 
         timeout: Some(limits::CHECK_TIMEOUT),
         stop_grace: Some(Duration::from_secs(1)),
         output: UNREAD_OUTPUT_BYTES,
+        // Refused, it would only hide why: the job itself says it.
+        limits: RunLimits { required: false, ..cronjob.limits },
         due: now,
         attempt: 1,
         trigger: Trigger::Schedule,
@@ -78,6 +81,8 @@ pub(super) fn on_failure(failure: &Failure, cronjob: CronJob, source: &Source) -
     spec.timeout = Some(limits::ON_FAILURE_TIMEOUT);
     spec.stop_grace = Some(Duration::from_secs(1));
     spec.output = UNREAD_OUTPUT_BYTES;
+    // Refused, nobody would be told.
+    spec.limits.required = false;
     Some(spec)
 }
 
@@ -102,12 +107,15 @@ pub(super) fn ended(result: RunResult) -> RunEnd {
         End::NotStarted { detail } => How::NotStarted { detail },
     };
     let never = matches!(how, How::NotStarted { .. });
+    let survivors = (result.survivors > 0)
+        .then(|| format!("{} processes of this run could not be ended and live on", result.survivors));
+    let words: Vec<String> = result.detail.into_iter().chain(survivors).collect();
     RunEnd {
         started: (!never).then_some(result.started),
         ended: Some(result.ended),
         how,
-        detail: (result.survivors > 0)
-            .then(|| format!("{} processes of this run could not be ended and live on", result.survivors)),
+        detail: (!words.is_empty()).then(|| words.join("; ")),
+        not_applied: result.not_applied,
         output: (!never).then_some(result.output),
         usage: (!never).then_some(result.usage),
     }

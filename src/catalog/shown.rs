@@ -22,7 +22,7 @@ impl Catalog {
             match name {
                 "command" => shown.extend(action(own, device)),
                 "retry" => retry(own, device, &default, &mut shown),
-                "env" | "require" => table(name, own, device, &mut shown),
+                "env" | "require" | "limits" => table(name, own, device, &mut shown),
                 _ => shown.push(field(name, own, device, default)),
             }
         }
@@ -65,6 +65,7 @@ impl Catalog {
             ("otherwise", json!("skip")),
             ("unrecorded", json!("skip")),
             ("require", Value::Null),
+            ("limits", Value::Null),
         ]
     }
 }

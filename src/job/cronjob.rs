@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, no_nul};
 use super::require::Require;
+use super::run_limits::RunLimits;
 use super::text::FieldMap;
 use super::{limits, units};
 
@@ -66,6 +67,8 @@ pub struct CronJob {
     pub require: Require,
     /// A command that is told when a fire does not succeed.
     pub on_failure: Option<String>,
+    /// What a Run of it may use.
+    pub limits: RunLimits,
 }
 
 /// What a Run executes.
@@ -180,8 +183,8 @@ impl CronJob {
             unrecorded: fields.or("unrecorded", Unrecorded::Skip, |v| Fields::one_of(v, &UNRECORDED))?,
             require: table(&mut fields, "require", Require::parse)?,
             on_failure: fields.optional("on_failure", Fields::command)?,
+            limits: table(&mut fields, "limits", RunLimits::parse)?,
         };
-        fields.not_yet("limits")?;
         fields.finish()?;
         // Last: a mistyped name explains what is missing.
         match (schedule, action) {
@@ -386,7 +389,7 @@ mod tests {
         assert_eq!(job.catch_up, CatchUp::Last);
         assert_eq!(job.on_interrupt, OnInterrupt::Report);
         assert_eq!((job.output, job.umask, job.priority), (4096, 0o022, 0));
-        assert!(job.enabled && job.require.is_empty());
+        assert!(job.enabled && job.require.is_empty() && job.limits.is_empty());
     }
 
     #[test]
@@ -410,7 +413,7 @@ mod tests {
             (r#"{"schedule":"@daily","command":"a","require":{"load_per_cpu":0}}"#, "require.load_per_cpu"),
             (r#"{"schedule":"@daily","command":"a","retry":{"attempts":0}}"#, "retry"),
             (r#"{"schedule":"@daily","command":"a","env":{"A=":"1"}}"#, "env"),
-            (r#"{"schedule":"@daily","command":"a","limits":{"pids":3}}"#, "limits"),
+            (r#"{"schedule":"@daily","command":"a","limits":{"pids":0}}"#, "limits.pids"),
         ] {
             assert_eq!(parse(text).unwrap_err().field, field, "{text}");
         }

@@ -17,12 +17,13 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
+use super::cgroup::Group;
 use super::dir::{self, Claim, Go, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
 use super::live::{Live, Runtime};
 use super::proc::{self, Process};
 use super::result::RunResult;
-use super::spec::RunSpec;
+use super::spec::Order;
 use super::tree::{self, Dead};
 use crate::job::{RunId, Started};
 
@@ -131,17 +132,26 @@ fn lost(since: Since, runner: Option<(u32, u64)>, dir: Option<&RunDir>) -> Found
 
 /// Kills what is left of a dead runner's tree, until nothing is.
 fn end_tree(runner: Option<(u32, u64)>, dir: Option<&RunDir>) {
-    let spec = dir.and_then(|dir| dir.read(SPEC).ok()).and_then(|bytes| RunSpec::decode(&bytes));
-    let marks: Vec<String> =
-        spec.iter().flat_map(super::env::facts).map(|(name, value)| format!("{name}={value}")).collect();
+    let order = dir.and_then(|dir| dir.read(SPEC).ok()).and_then(|bytes| Order::decode(&bytes));
+    let group = order.as_ref().and_then(|order| Group::find(Path::new(order.group.as_ref()?)));
+    let marks: Vec<String> = order
+        .iter()
+        .flat_map(|order| super::env::facts(&order.spec))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut dead = Dead { runner, marks: &marks, heir: std::process::id(), sessions: HashSet::new() };
     let root = Path::new(proc::ROOT);
     sweep(root, |all| {
-        let left = dead.left(root, all);
+        // All in it at once; the others, or all on a kernel that cannot, one by one.
+        group.iter().for_each(Group::kill);
+        let mut left = dead.left(root, all);
+        let pids = group.as_ref().map(Group::pids).unwrap_or_default();
+        left.extend(all.iter().filter(|it| pids.contains(&it.pid)).copied().collect::<Vec<_>>());
         // What they bear while they are killed is in their sessions, if nowhere else.
         dead.sessions.extend(left.iter().map(|it| it.session));
         left
     });
+    group.iter().for_each(Group::remove);
 }
 
 /// Kills what `find` finds, until it finds nothing that lives.

@@ -1,12 +1,10 @@
-//! Starting the command itself: the only process of a Run that changes its user. Sources: `posix_spawn(3)`,
-//! `execvp(3)`, `credentials(7)`.
+//! Starting the command itself: the only process of a Run that enters its control group, takes its limits and changes
+//! its user. Sources: `posix_spawn(3)`, `clone(2)`, `execvp(3)`, `credentials(7)`.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::io::PipeWriter;
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
@@ -16,10 +14,11 @@ use rustix::fs::Mode;
 
 use super::env::{PATH, SHELL};
 use super::error::{reason, reason_of};
+use super::limit::{self, Applied, Means};
 use super::oom;
 use super::spec::RunSpec;
-use super::sys::{self, Step};
-use super::user::{Identity, Ids};
+use super::sys::{self, Forked};
+use super::user::Identity;
 use crate::job::Action;
 
 /// Where a user's home cannot be entered.
@@ -28,13 +27,50 @@ const FALLBACK: &CStr = c"/";
 /// A command that is ready to start: everything that can be found out before `go` is found out.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    identity: Identity,
-    env: BTreeMap<String, String>,
-    argv: Vec<String>,
+    pub(super) identity: Identity,
+    /// What is executed: where it may lie, in the order of the search.
+    candidates: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
     /// Where, and whether `/` will do instead.
     dir: CString,
     fallback: Option<&'static CStr>,
     umask: Mode,
+}
+
+/// Why a command was not started.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    /// What was tried, and what the system said.
+    Failed(String),
+    /// It could not enter its control group: without one it may be tried again.
+    NoEntry(Errno),
+}
+
+/// What a forked child tells before it executes the command: which step failed, then an errno.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Enter = 1,
+    Streams = 2,
+    Drop = 3,
+    Chdir = 4,
+    Exec = 5,
+    /// A limit that is required could not be applied.
+    Refused = 6,
+    /// From here on: the limit of this number could not be applied.
+    Limit = 16,
+}
+
+/// One such report, in bytes.
+const REPORT_BYTES: usize = 5;
+
+impl NotStarted {
+    pub(super) fn into_words(self) -> String {
+        match self {
+            Self::Failed(words) => words,
+            Self::NoEntry(errno) => format!("enter its control group: {}", reason(errno)),
+        }
+    }
 }
 
 impl Prepared {
@@ -46,86 +82,182 @@ impl Prepared {
             Action::Argv(argv) => argv.clone(),
         };
         let dir = spec.working_dir.as_deref().unwrap_or(&identity.home);
-        let dir = CString::new(dir).map_err(|_| "working_dir: holds NUL".to_owned())?;
-        let fallback = spec.working_dir.is_none().then_some(FALLBACK);
-        let umask = Mode::from_bits_truncate(spec.umask.into());
-        Ok(Self { identity, env, argv, dir, fallback, umask })
+        Ok(Self {
+            candidates: candidates(&argv, &env)?,
+            argv: c_strings(argv.into_iter())?,
+            env: c_strings(env.iter().map(|(name, value)| format!("{name}={value}")))?,
+            dir: CString::new(dir).map_err(|_| "working_dir: holds NUL".to_owned())?,
+            fallback: spec.working_dir.is_none().then_some(FALLBACK),
+            umask: Mode::from_bits_truncate(spec.umask.into()),
+            identity,
+        })
     }
 
-    /// Starts the command. Afterwards this process has its own directory and umask again.
-    pub(super) fn start(&self, output: &PipeWriter) -> Result<Pid, String> {
-        let started = oom::unprotected(|| match &self.identity.drop {
-            None => self.as_self(output),
-            Some(ids) => self.as_user(ids, output),
+    /// Starts the command and says which limits it does not have. Afterwards this process has its own directory and
+    /// umask again.
+    pub(super) fn start(&self, output: &PipeWriter, means: &Means) -> Result<(Pid, Vec<String>), NotStarted> {
+        let started = oom::unprotected(|| {
+            if self.identity.drop.is_none() && means.are_none() {
+                return self.spawned(output).map(|pid| (pid, Vec::new()));
+            }
+            self.forked(output, means)
         });
         rustix::process::umask(super::UMASK);
         // A runner must not hold a file system busy. `/` can be entered.
-        chdir(FALLBACK).map_err(reason)?;
+        chdir(FALLBACK).map_err(|errno| NotStarted::Failed(reason(errno)))?;
         started
     }
 
-    /// At the cost of a vfork.
-    fn as_self(&self, output: &PipeWriter) -> Result<Pid, String> {
-        chdir(self.dir.as_c_str())
-            .or_else(|errno| self.fallback.map_or(Err(errno), chdir))
-            .map_err(|errno| self.explain(Step::Chdir, errno))?;
+    /// At the cost of a vfork: where nothing is asked that only the child itself can do.
+    fn spawned(&self, output: &PipeWriter) -> Result<Pid, NotStarted> {
+        self.enter().map_err(|errno| self.explain(Step::Chdir, errno))?;
         rustix::process::umask(self.umask);
-        let argv = c_strings(self.argv.iter().cloned())?;
-        let env = c_strings(self.env.iter().map(|(name, value)| format!("{name}={value}")))?;
-        let mut last = Errno::ENOENT;
-        for path in self.candidates()? {
-            match spawn(&path, &argv, &env, output) {
-                Ok(pid) => return Ok(pid),
-                // As execvp goes on; what may not be executed is remembered over what is not there.
-                Err(Errno::EACCES) => last = Errno::EACCES,
-                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                Err(errno) => return Err(self.explain(Step::Exec, errno)),
+        self.execute(|path| spawn(path, &self.argv, &self.env, output))
+            .map_err(|errno| self.explain(Step::Exec, errno))
+    }
+
+    /// At the cost of a fork.
+    fn forked(&self, output: &PipeWriter, means: &Means) -> Result<(Pid, Vec<String>), NotStarted> {
+        let system = |error: &io::Error| NotStarted::Failed(reason_of(error));
+        let (mut told, tell) = io::pipe().map_err(|error| system(&error))?;
+        let group = means.group.as_ref();
+        // Into the group at its birth; a kernel that does not know how has the child enter it.
+        let born = group.map(|group| sys::fork_into(group.as_fd())).and_then(Result::ok);
+        let enters = born.is_none();
+        let pid = match born.map_or_else(sys::fork, Ok).map_err(|error| system(&error))? {
+            Forked::Child => {
+                drop(told);
+                let (step, errno) = self.child(output, means, enters, &tell);
+                report(&tell, step as u8, errno);
+                sys::exit(127);
+            }
+            Forked::Parent(pid) => pid,
+        };
+        drop(tell);
+        let mut reports = Vec::new();
+        told.read_to_end(&mut reports).map_err(|error| system(&error))?;
+        let pid = i32::try_from(pid).map(Pid::from_raw);
+        let pid = pid.map_err(|_| NotStarted::Failed("a pid beyond pid_t".to_owned()))?;
+        let mut not_applied = Vec::new();
+        for report in reports.chunks_exact(REPORT_BYTES) {
+            let Some((step, errno)) = read(report) else { continue };
+            match (step.checked_sub(Step::Limit as u8), Step::fatal(step)) {
+                (Some(limit), _) => not_applied.extend(means.name_of(limit)),
+                (None, Some(step)) => {
+                    // It ends at once; its status is nobody's.
+                    nix::sys::wait::waitpid(pid, None).map(drop).unwrap_or_default();
+                    return Err(match step {
+                        Step::Enter => NotStarted::NoEntry(errno),
+                        Step::Refused => NotStarted::Failed(limit::refusal(&not_applied)),
+                        step => self.explain(step, errno),
+                    });
+                }
+                (None, None) => {}
             }
         }
-        Err(self.explain(Step::Exec, last))
+        Ok((pid, not_applied))
     }
 
-    /// Where the program may lie: a name without a slash is looked for in the command's own PATH.
-    fn candidates(&self) -> Result<Vec<CString>, String> {
-        let program = self.argv.first().filter(|it| !it.is_empty()).ok_or("args: names no program")?;
-        if program.contains('/') {
-            return c_strings(std::iter::once(program.clone()));
+    /// The child's way to its command; only a failure comes back. One thread, so nothing that another held at the fork
+    /// is missing here.
+    fn child(&self, output: &PipeWriter, means: &Means, enters: bool, tell: &PipeWriter) -> (Step, Errno) {
+        if let Some(group) = means.group.as_ref().filter(|_| enters)
+            && let Err(error) = group.enter()
+        {
+            return (Step::Enter, Errno::from_raw(error.raw_os_error().unwrap_or(0)));
         }
-        let path = self.env.get("PATH").map_or(PATH, String::as_str);
-        c_strings(path.split(':').map(|dir| match dir {
-            "" => format!("./{program}"),
-            dir => format!("{dir}/{program}"),
-        }))
+        if let Err(errno) = streams(output) {
+            return (Step::Streams, errno);
+        }
+        if means.apply(|limit, errno| report(tell, Step::Limit as u8 + limit, errno)) == Applied::Refused {
+            return (Step::Refused, Errno::EPERM);
+        }
+        if let Some(ids) = &self.identity.drop
+            && let Err(errno) = ids.assume()
+        {
+            return (Step::Drop, errno);
+        }
+        rustix::process::umask(self.umask);
+        if let Err(errno) = self.enter() {
+            return (Step::Chdir, errno);
+        }
+        let executed = self.execute(|path| nix::unistd::execve(path, &self.argv, &self.env));
+        (Step::Exec, executed.err().unwrap_or(Errno::ENOENT))
     }
 
-    /// At the cost of a fork: nothing cheaper lets the child change its user.
-    fn as_user(&self, ids: &Ids, output: &PipeWriter) -> Result<Pid, String> {
-        let (program, arguments) = self.argv.split_first().ok_or("args: names no program")?;
-        let stream = || output.try_clone().map(Stdio::from).map_err(|error| reason_of(&error));
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(&self.env).process_group(0);
-        command.stdin(Stdio::inherit()).stdout(stream()?).stderr(stream()?);
-        sys::become_user(&mut command, ids, self.dir.clone(), self.fallback);
-        rustix::process::umask(self.umask);
-        let child = command.spawn().map_err(|error| {
-            let (step, errno) = sys::failed_step(&error);
-            errno.map_or_else(|| format!("{program}: {error}"), |errno| self.explain(step, errno))
-        })?;
-        i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| "a pid beyond pid_t".to_owned())
+    fn enter(&self) -> Result<(), Errno> {
+        chdir(self.dir.as_c_str()).or_else(|errno| self.fallback.map_or(Err(errno), chdir))
+    }
+
+    /// As execvp goes through the candidates: what may not be executed is remembered over what is not there.
+    fn execute<T>(&self, execute: impl Fn(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+        let mut last = Errno::ENOENT;
+        for path in &self.candidates {
+            match execute(path) {
+                Err(Errno::EACCES) => last = Errno::EACCES,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                done => return done,
+            }
+        }
+        Err(last)
     }
 
     /// What was tried, and what the system said.
-    fn explain(&self, step: Step, errno: Errno) -> String {
+    fn explain(&self, step: Step, errno: Errno) -> NotStarted {
         let why = reason(errno);
-        match step {
-            Step::Exec => format!("{}: {why}", self.argv.first().map_or("", String::as_str)),
+        NotStarted::Failed(match step {
+            Step::Exec => {
+                format!("{}: {why}", self.argv.first().map_or("".into(), |program| program.to_string_lossy()))
+            }
             Step::Drop => format!("user {}: {why}", self.identity.name),
             Step::Chdir => format!("working_dir {}: {why}", self.dir.to_string_lossy()),
-        }
+            Step::Enter | Step::Streams | Step::Refused | Step::Limit => why,
+        })
     }
 }
 
-/// In a process group of its own, with no signal blocked and none ignored.
+impl Step {
+    fn fatal(number: u8) -> Option<Self> {
+        [Self::Enter, Self::Streams, Self::Drop, Self::Chdir, Self::Exec, Self::Refused]
+            .into_iter()
+            .find(|step| *step as u8 == number)
+    }
+}
+
+/// Where the program may lie: a name without a slash is looked for in the command's own PATH.
+fn candidates(argv: &[String], env: &BTreeMap<String, String>) -> Result<Vec<CString>, String> {
+    let program = argv.first().filter(|it| !it.is_empty()).ok_or("args: names no program")?;
+    if program.contains('/') {
+        return c_strings(std::iter::once(program.clone()));
+    }
+    let path = env.get("PATH").map_or(PATH, String::as_str);
+    c_strings(path.split(':').map(|dir| match dir {
+        "" => format!("./{program}"),
+        dir => format!("{dir}/{program}"),
+    }))
+}
+
+fn report(mut tell: &PipeWriter, step: u8, errno: Errno) {
+    let [a, b, c, d] = (errno as i32).to_le_bytes();
+    // Less than PIPE_BUF and the only one to write: it fits. Nobody is left to be told otherwise.
+    tell.write_all(&[step, a, b, c, d]).unwrap_or_default();
+}
+
+fn read(report: &[u8]) -> Option<(u8, Errno)> {
+    let (step, errno) = report.split_first()?;
+    Some((*step, Errno::from_raw(i32::from_le_bytes(errno.try_into().ok()?))))
+}
+
+/// In a process group of its own, with no signal blocked and none ignored; standard input stays /dev/null.
+fn streams(output: &PipeWriter) -> Result<(), Errno> {
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    sys::default_pipe_signal();
+    SigSet::empty().thread_set_mask()?;
+    nix::unistd::dup2_stdout(output)?;
+    nix::unistd::dup2_stderr(output)
+}
+
+/// The same by posix_spawn.
 fn spawn(path: &CStr, argv: &[CString], env: &[CString], output: &PipeWriter) -> Result<Pid, Errno> {
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(output.as_raw_fd(), 1)?;

@@ -17,7 +17,8 @@ use super::dir::{self, Claim, Go, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
 use super::launch::{Launch, Launcher};
 use super::proc;
-use super::spec::RunSpec;
+use super::spec::{Order, RunSpec};
+use super::subtree::Groups;
 use super::tree;
 use crate::job::{RunId, Started};
 
@@ -33,6 +34,8 @@ pub struct Live {
 pub struct Runtime {
     pub(super) runs: OwnedFd,
     launcher: Launcher,
+    /// Where each Run has its control group.
+    groups: Option<Groups>,
 }
 
 impl Live {
@@ -87,7 +90,9 @@ impl Runtime {
         let program = rustix::fs::openat(CWD, program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .doing(|| format!("open {}", program.display()))?;
         tree::adopt_orphans().doing(|| "become a subreaper".to_owned())?;
-        Ok(Self { runs, launcher: Launcher::new(program, launch) })
+        let about = rustix::fs::fstat(&runs).doing(|| format!("look at {}", path.display()))?;
+        let groups = Groups::claim(Path::new("/"), &format!("{:x}-{:x}", about.st_dev, about.st_ino));
+        Ok(Self { runs, launcher: Launcher::new(program, launch), groups })
     }
 
     /// This process's own binary, for other processes of the agent: the file that it was started from, whatever lies
@@ -105,10 +110,15 @@ impl Runtime {
         let run = spec.run;
         let dir = RunDir::create(self.runs(), run).doing(|| format!("make the directory of run {run}"))?;
         let launched = dir
-            .write(SPEC, &spec.encode())
+            .write(SPEC, &self.order(spec).encode())
             .and_then(|()| self.launcher.launch(self.runs(), run))
             .and_then(|pid| Live::child(run, pid).ok_or(Errno::SRCH.into()));
         launched.or_else(|error| self.given_up(&dir, run, error))
+    }
+
+    fn order(&self, spec: &RunSpec) -> Order {
+        let group = self.groups.as_ref().map(|groups| groups.of(&spec.job, spec.run));
+        Order { spec: spec.clone(), group, live: 0 }
     }
 
     /// A runner may exist although no word of it came back: only `go` tells.

@@ -23,11 +23,13 @@
 //! `do_command.c`; s6-supervise.
 
 mod adopt;
+mod cgroup;
 mod child;
 mod dir;
 mod env;
 mod error;
 mod launch;
+mod limit;
 mod live;
 mod main;
 mod nursery;
@@ -37,6 +39,7 @@ mod proc;
 mod result;
 mod runner;
 mod spec;
+mod subtree;
 mod supervise;
 mod sys;
 mod tree;
@@ -56,14 +59,20 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Nobody else reads what this room writes.
 const UMASK: rustix::fs::Mode = rustix::fs::Mode::RWXG.union(rustix::fs::Mode::RWXO);
 
-/// A version byte and postcard.
+/// A version byte and postcard. What later builds add goes behind what is there.
 fn stamp<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
     // Plain data into a growing vector: postcard has no reason to refuse it.
     postcard::to_extend(value, vec![version]).unwrap_or_default()
 }
 
-/// What [`stamp`] wrote, if it was this version and nothing is missing.
-fn unstamp<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Option<T> {
+/// What [`stamp`] wrote, if it was this version: what there always was, and what was added, if the build that wrote it
+/// knew of that.
+fn unstamp<T: DeserializeOwned, A: DeserializeOwned>(version: u8, bytes: &[u8]) -> Option<(T, Option<A>)> {
     let (first, rest) = bytes.split_first()?;
-    (*first == version).then(|| postcard::from_bytes(rest).ok())?
+    if *first != version {
+        return None;
+    }
+    let (known, rest) = postcard::take_from_bytes(rest).ok()?;
+    let added = if rest.is_empty() { None } else { Some(postcard::from_bytes(rest).ok()?) };
+    Some((known, added))
 }

@@ -51,6 +51,19 @@ pub(super) fn all(root: &Path) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// How many threads run under this real uid: what RLIMIT_NPROC counts.
+pub(super) fn threads_of(root: &Path, uid: u32) -> u64 {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let status = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok());
+    let of_user = status.filter_map(|status| {
+        let field = |name: &str| -> Option<u64> {
+            status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+        };
+        field("Threads:").filter(|_| field("Uid:") == Some(uid.into()))
+    });
+    of_user.sum()
+}
+
 /// Whether all of `marks` are among a process's variables. Unreadable ones have none.
 pub(super) fn is_marked(root: &Path, pid: u32, marks: &[String]) -> bool {
     let mut environ = Vec::new();
@@ -132,6 +145,18 @@ mod tests {
         let marked = |mark: &str| is_marked(root.path(), 812, &[mark.to_owned()]);
         assert!(marked("LEAFCRON_RUN=7") && !marked("LEAFCRON_RUN=77") && !marked("RUN=7"));
         assert!(!is_marked(root.path(), 812, &[]));
+    }
+
+    #[test]
+    fn the_threads_of_a_user_are_counted_by_the_real_uid() {
+        let root = tempfile::tempdir().unwrap();
+        for (pid, uids, threads) in [("1", "0 0 0 0", 1), ("7", "7 0 0 0", 2), ("8", "7\t7\t7\t7", 3)] {
+            std::fs::create_dir(root.path().join(pid)).unwrap();
+            let text = format!("Name:\ta\nUid:\t{uids}\nThreads:\t{threads}\n");
+            std::fs::write(root.path().join(pid).join("status"), text).unwrap();
+        }
+        std::fs::create_dir(root.path().join("self")).unwrap();
+        assert_eq!((threads_of(root.path(), 7), threads_of(root.path(), 9)), (5, 0));
     }
 
     #[test]

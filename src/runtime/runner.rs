@@ -9,11 +9,14 @@ use nix::sys::signal::SigSet;
 use nix::sys::time::TimeValLike;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::cgroup::Group;
+use super::child::NotStarted;
 use super::child::Prepared;
 use super::dir::{Claim, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
+use super::limit::Means;
 use super::result::{End, RunResult};
-use super::spec::RunSpec;
+use super::spec::Order;
 use super::supervise::{self, Bounds, Ended};
 use super::{proc, sys, tree};
 use crate::job::{Output, RunId, Usage, WallTime};
@@ -31,12 +34,13 @@ pub(super) fn settle() {
 pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> {
     let dir = RunDir::open(runs, run).doing(|| "open the run directory".to_owned())?;
     let bytes = dir.read(SPEC).doing(|| "read spec".to_owned())?;
-    let spec = RunSpec::decode(&bytes)
+    let order = Order::decode(&bytes)
         .ok_or(io::ErrorKind::InvalidData)
         .doing(|| "read spec: not of this version, or damaged".to_owned())?;
     session().doing(|| "begin a session".to_owned())?;
     let signals = supervise::signals().doing(|| "make a signalfd".to_owned())?;
-    let prepared = Prepared::of(&spec);
+    let spec = &order.spec;
+    let prepared = Prepared::of(spec);
     let own = proc::own().doing(|| "find own start time".to_owned())?;
     // From here on the command counts as started, if this is won and the directory still has its name.
     let claim = dir.claim(&own).doing(|| "create go".to_owned())?;
@@ -46,22 +50,90 @@ pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> 
     let started = wall_clock();
     let ended = prepared.and_then(|prepared| {
         let (pipe, output) = io::pipe().map_err(|error| error.to_string())?;
-        let command = prepared.start(&output)?;
+        let Begun { command, group, not_applied } = begin(&prepared, &order, &output)?;
         drop(output);
         let bounds = Bounds { timeout: spec.timeout, stop_grace: spec.stop_grace, output: spec.output };
         drop_stderr();
         // A supervisor that cannot wait is no supervisor: it ends without a result, and the agent ends the tree.
-        Ok(supervise::supervise(command, bounds, &signals, pipe))
+        Ok((supervise::supervise(command, bounds, &signals, pipe, group), not_applied))
     });
-    let (end, output, survivors) = match ended {
-        Ok(ended) => {
-            let Ended { end, output, survivors } = ended.doing(|| "wait for the command".to_owned())?;
-            (end, output.finish(), survivors)
-        }
-        Err(detail) => (End::NotStarted { detail }, Output::default(), 0),
+    let mut result = RunResult {
+        started,
+        ended: started,
+        end: End::Exited(0),
+        output: Output::default(),
+        usage: usage(),
+        survivors: 0,
+        not_applied: Vec::new(),
+        detail: None,
     };
-    let result = RunResult { started, ended: wall_clock(), end, output, usage: usage(), survivors };
+    match ended {
+        Ok((ended, not_applied)) => {
+            let Ended { end, output, survivors, group } =
+                ended.doing(|| "wait for the command".to_owned())?;
+            result = RunResult { end, output: output.finish(), survivors, not_applied, ..result };
+            result.usage = usage();
+            if let Some(group) = group {
+                result.usage = group.usage(result.usage);
+                result.detail = group.reached(&spec.limits);
+                group.remove();
+            }
+        }
+        Err(detail) => result.end = End::NotStarted { detail },
+    }
+    result.ended = wall_clock();
     leave(&dir, result).doing(|| "write result".to_owned())
+}
+
+/// A command that runs.
+struct Begun {
+    command: nix::unistd::Pid,
+    group: Option<Group>,
+    not_applied: Vec<String>,
+}
+
+/// Starts the command in its control group with its limits; without a group where none can be had.
+fn begin(prepared: &Prepared, order: &Order, output: &io::PipeWriter) -> Result<Begun, String> {
+    let limits = &order.spec.limits;
+    let group = order.group.as_ref().and_then(|path| match Group::create(path.as_ref()) {
+        Ok(group) => Some(group),
+        Err(error) => {
+            complain_of(order, &format!("make {path}: {error}"));
+            None
+        }
+    });
+    let means = Means::of(limits, &prepared.identity, group);
+    match start(prepared, output, means) {
+        Err(NotStarted::NoEntry(errno)) => {
+            complain_of(order, &format!("enter its control group: {errno}"));
+            start(prepared, output, Means::of(limits, &prepared.identity, None))
+                .map_err(NotStarted::into_words)
+        }
+        started => started.map_err(NotStarted::into_words),
+    }
+}
+
+fn start(prepared: &Prepared, output: &io::PipeWriter, means: Means) -> Result<Begun, NotStarted> {
+    let started = match means.refused() {
+        Some(why) => Err(NotStarted::Failed(why)),
+        None => prepared.start(output, &means),
+    };
+    let Means { group, mut not_applied, .. } = means;
+    match started {
+        Ok((command, failed)) => {
+            not_applied.extend(failed);
+            Ok(Begun { command, group, not_applied })
+        }
+        Err(not_started) => {
+            group.iter().for_each(Group::remove);
+            Err(not_started)
+        }
+    }
+}
+
+fn complain_of(order: &Order, why: &str) {
+    let text = format!("leafcrond runner {}: {why}\n", order.spec.run);
+    io::stderr().write_all(text.as_bytes()).unwrap_or_default();
 }
 
 fn session() -> io::Result<()> {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Action, JobName, RunId, Trigger, WallTime};
+use crate::job::{Action, JobName, RunId, RunLimits, Trigger, WallTime};
 
 /// Version of the file `spec`.
 const VERSION: u8 = 1;
@@ -37,6 +37,8 @@ pub struct RunSpec {
     pub stop_grace: Option<Duration>,
     /// Bytes of output kept: half of them the first, half of them the last.
     pub output: u32,
+    /// What its processes may use.
+    pub limits: RunLimits,
     /// The record's `due`, for `LEAFCRON_DUE`.
     pub due: WallTime,
     /// Which start of its fire, for `LEAFCRON_ATTEMPT`.
@@ -75,9 +77,27 @@ struct Stored {
     trigger: Trigger,
 }
 
-impl RunSpec {
+/// What followed in later builds: one after the other, and absent in what an earlier build wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Added {
+    limits: RunLimits,
+    group: Option<String>,
+    live: u32,
+}
+
+/// What a runner is told: the Run, and what the agent adds of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) spec: RunSpec,
+    /// The directory of the control group that the Run is to have.
+    pub(super) group: Option<String>,
+    /// Bytes of its latest output that can be followed.
+    pub(super) live: u32,
+}
+
+impl Order {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let this = self.clone();
+        let this = self.spec.clone();
         let (shell, argv) = match this.action {
             Action::Shell(text) => (Some(text), Vec::new()),
             Action::Argv(argv) => (None, argv),
@@ -100,12 +120,14 @@ impl RunSpec {
             attempt: this.attempt,
             trigger: this.trigger,
         };
-        super::stamp(VERSION, &stored)
+        let added = Added { limits: this.limits, group: self.group.clone(), live: self.live };
+        super::stamp(VERSION, &(stored, added))
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let stored: Stored = super::unstamp(VERSION, bytes)?;
-        Some(Self {
+        let (stored, added): (Stored, Option<Added>) = super::unstamp(VERSION, bytes)?;
+        let added = added.unwrap_or_default();
+        let spec = RunSpec {
             run: RunId(stored.run),
             job: stored.job,
             action: stored.shell.map_or(Action::Argv(stored.argv), Action::Shell),
@@ -118,10 +140,12 @@ impl RunSpec {
             timeout: stored.timeout,
             stop_grace: stored.stop_grace,
             output: stored.output,
+            limits: added.limits,
             due: stored.due,
             attempt: stored.attempt,
             trigger: stored.trigger,
-        })
+        };
+        Some(Self { spec, group: added.group, live: added.live })
     }
 }
 
@@ -139,9 +163,8 @@ pub(super) fn trigger_text(trigger: Trigger) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_spec_survives_its_file() {
-        let mut spec = RunSpec {
+    fn order() -> Order {
+        let spec = RunSpec {
             run: RunId(7),
             job: "backup".parse().unwrap(),
             action: Action::Shell("echo hi".to_owned()),
@@ -154,14 +177,40 @@ mod tests {
             timeout: Some(Duration::from_millis(1_500)),
             stop_grace: None,
             output: 4096,
+            limits: RunLimits { memory: Some(1 << 20), pids: Some(3), ..RunLimits::default() },
             due: WallTime::from_millis(5),
             attempt: 1,
             trigger: Trigger::CatchUp,
         };
-        assert_eq!(RunSpec::decode(&spec.encode()).unwrap(), spec);
-        spec.action = Action::Argv(vec!["a".to_owned()]);
-        assert_eq!(RunSpec::decode(&spec.encode()).unwrap(), spec);
-        assert!(RunSpec::decode(b"").is_none());
-        assert!(RunSpec::decode(&[VERSION + 1, 0]).is_none());
+        Order { spec, group: Some("/g/backup-7".to_owned()), live: 300 }
+    }
+
+    #[test]
+    fn an_order_survives_its_file() {
+        let mut order = order();
+        assert_eq!(Order::decode(&order.encode()).unwrap(), order);
+        order.spec.action = Action::Argv(vec!["a".to_owned()]);
+        assert_eq!(Order::decode(&order.encode()).unwrap(), order);
+        assert!(Order::decode(b"").is_none());
+        assert!(Order::decode(&[VERSION + 1, 0]).is_none());
+    }
+
+    #[test]
+    fn what_an_earlier_build_wrote_is_read_and_an_earlier_build_reads_this() {
+        let order = order();
+        let mut bytes = order.encode();
+        let added = postcard::to_stdvec(&Added {
+            limits: order.spec.limits.clone(),
+            group: order.group.clone(),
+            live: order.live,
+        })
+        .unwrap();
+        bytes.truncate(bytes.len() - added.len());
+        let earlier = Order::decode(&bytes).unwrap();
+        let spec = RunSpec { limits: RunLimits::default(), ..order.spec.clone() };
+        assert_eq!(earlier, Order { spec, group: None, live: 0 });
+        let bytes = order.encode();
+        let (_, rest) = postcard::take_from_bytes::<Stored>(&bytes[1..]).unwrap();
+        assert_eq!(rest, added, "what an earlier build does not know comes last");
     }
 }

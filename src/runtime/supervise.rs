@@ -11,6 +11,7 @@
 //! Sources: `signalfd(2)`, `timerfd_create(2)`, `PR_SET_CHILD_SUBREAPER(2const)`.
 
 use core::time::Duration;
+use std::collections::HashSet;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -27,6 +28,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use super::cgroup::Group;
 use super::output::Capture;
 use super::proc;
 use super::result::{End, How};
@@ -39,6 +41,8 @@ const CHUNK: usize = 64 * 1024;
 const LAST_BYTES: usize = 2 * 1024 * 1024;
 /// Between two sweeps with KILL: doubles from the first to the last.
 const SWEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// Looks for processes that were born while the others were stopped: each finds those of the one before.
+const STOP_SWEEPS: u32 = 16;
 /// Sweeps that find nothing they may signal before the Run is ended without them.
 const DENIED_SWEEPS: u32 = 12;
 
@@ -56,6 +60,7 @@ pub(super) struct Ended {
     pub(super) end: End,
     pub(super) output: Capture,
     pub(super) survivors: u32,
+    pub(super) group: Option<Group>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +91,7 @@ pub(super) fn supervise(
     bounds: Bounds,
     signals: &SignalFd,
     pipe: PipeReader,
+    group: Option<Group>,
 ) -> io::Result<Ended> {
     rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
@@ -99,6 +105,7 @@ pub(super) fn supervise(
         cause: None,
         how: None,
         survivors: 0,
+        group,
         done: false,
     };
     this.arm(bounds.timeout)?;
@@ -116,7 +123,7 @@ pub(super) fn supervise(
         (None, How::Exited(code)) => End::Exited(code),
         (None, How::Signaled(signal)) => End::Signaled(signal),
     };
-    Ok(Ended { end, output: this.capture, survivors: this.survivors })
+    Ok(Ended { end, output: this.capture, survivors: this.survivors, group: this.group })
 }
 
 struct Supervisor {
@@ -129,6 +136,7 @@ struct Supervisor {
     cause: Option<Cause>,
     how: Option<How>,
     survivors: u32,
+    group: Option<Group>,
     done: bool,
 }
 
@@ -211,11 +219,23 @@ impl Supervisor {
                 }
                 Ok(WaitStatus::StillAlive) => return Ok(()),
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(Errno::ECHILD) => {
-                    self.done = true;
-                    return Ok(());
-                }
+                Err(Errno::ECHILD) => return self.no_child_left(),
                 Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// That is the end, unless somebody put processes into the Run's group that are not below us: nobody tells of
+    /// their end, so they have no grace.
+    fn no_child_left(&mut self) -> io::Result<()> {
+        match (&self.group, self.phase) {
+            (Some(group), phase) if group.is_populated() => match phase {
+                Phase::Killing { .. } => Ok(()),
+                Phase::Running | Phase::Ending => self.kill(SWEEP.0, 0),
+            },
+            _ => {
+                self.done = true;
+                Ok(())
             }
         }
     }
@@ -228,26 +248,48 @@ impl Supervisor {
         self.tell()
     }
 
+    /// While nothing of the tree runs, so that none is born of one that was not told yet and is missed.
     fn tell(&self) -> io::Result<()> {
-        let tree = self.tree()?;
-        for signal in [Signal::TERM, Signal::CONT] {
-            tree.iter().for_each(|process| {
-                tree::signal(process, signal);
-            });
+        let told = || -> io::Result<()> {
+            let tree = self.tree()?;
+            for signal in [Signal::TERM, Signal::CONT] {
+                tree.iter().for_each(|process| {
+                    tree::signal(process, signal);
+                });
+            }
+            Ok(())
+        };
+        let mut done = Ok(());
+        let group = self.group.as_ref();
+        if group.is_some_and(|group| group.frozen(|| done = told())) {
+            return done;
         }
-        Ok(())
+        // Without a group each is stopped by itself, until a look finds none that runs.
+        let mut stopped = HashSet::new();
+        for _ in 0..STOP_SWEEPS {
+            let tree = self.tree()?;
+            let running = tree.iter().filter(|it| !it.zombie && stopped.insert((it.pid, it.start_ticks)));
+            if running.map(|process| tree::signal(process, Signal::STOP)).count() == 0 {
+                break;
+            }
+        }
+        told()
     }
 
     fn deadline(&mut self) -> io::Result<()> {
         match self.phase {
             Phase::Running => self.end(Some(Cause::Timeout)),
             Phase::Ending => self.kill(SWEEP.0, 0),
-            Phase::Killing { next, denied } => self.kill(next, denied),
+            Phase::Killing { next, denied } => {
+                self.kill(next, denied)?;
+                self.reap()
+            }
         }
     }
 
     /// One sweep with KILL. New ones may be born while it goes on, so it is repeated until no child is left.
     fn kill(&mut self, wait: Duration, denied: u32) -> io::Result<()> {
+        self.group.iter().for_each(Group::kill);
         let tree = self.tree()?;
         let alive: Vec<_> = tree.iter().filter(|it| !it.zombie).collect();
         let sent: Vec<Sent> = alive.iter().map(|process| tree::signal(process, Signal::KILL)).collect();
@@ -263,7 +305,12 @@ impl Supervisor {
     }
 
     fn tree(&self) -> io::Result<Vec<proc::Process>> {
-        Ok(tree::descendants(&proc::all(Path::new(proc::ROOT))?, std::process::id()))
+        let all = proc::all(Path::new(proc::ROOT))?;
+        let mut tree = tree::descendants(&all, std::process::id());
+        let pids = self.group.as_ref().map(Group::pids).unwrap_or_default();
+        let below: HashSet<u32> = tree.iter().map(|it| it.pid).collect();
+        tree.extend(all.iter().filter(|it| pids.contains(&it.pid) && !below.contains(&it.pid)));
+        Ok(tree)
     }
 
     /// Sets the one deadline; `None`: there is none.

@@ -1,26 +1,13 @@
 //! The few system calls that no safe wrapper serves: the only file that holds `unsafe`.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::SigSet;
+use nix::unistd::ForkResult;
 
-use super::user::Ids;
-
-/// Which of the child's steps failed: carried in the errno that std hands from the child to the parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Drop,
-    Chdir,
-    Exec,
-}
-
-/// Above every errno of the kernel (4095 at most).
-const STEP: i32 = 1 << 16;
+use crate::job::IoPriority;
 
 /// Sets every signal to its default action: a parent's `nohup` must not reach a job.
 #[expect(unsafe_code, reason = "sigaction has no safe wrapper; SIG_DFL runs no code of ours")]
@@ -58,7 +45,7 @@ pub(super) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// The two sides of [`fork_sibling`].
+/// The two sides of a fork.
 #[derive(Debug)]
 pub(super) enum Forked {
     Child,
@@ -80,41 +67,55 @@ pub(super) fn fork_sibling() -> io::Result<Forked> {
     }
 }
 
-/// Makes the child of `command` another user that enters `dir`, or `/` where `fallback` says so and it cannot.
-#[expect(unsafe_code, reason = "pre_exec runs between fork and exec")]
-pub(super) fn become_user(
-    command: &mut Command,
-    ids: &Ids,
-    dir: CString,
-    fallback: Option<&'static core::ffi::CStr>,
-) {
-    let ids = ids.clone();
-    let enter = move || {
-        let failed =
-            |step: Step, errno: Errno| io::Error::from_raw_os_error(STEP * (step as i32 + 1) + errno as i32);
-        // What the runner blocks, std hands down.
-        SigSet::empty().thread_set_mask().map_err(|errno| failed(Step::Drop, errno))?;
-        nix::unistd::setgroups(&ids.groups)
-            .and_then(|()| nix::unistd::setresgid(ids.gid, ids.gid, ids.gid))
-            .and_then(|()| nix::unistd::setresuid(ids.uid, ids.uid, ids.uid))
-            .map_err(|errno| failed(Step::Drop, errno))?;
-        nix::unistd::chdir(dir.as_c_str())
-            .or_else(|errno| fallback.map_or(Err(errno), nix::unistd::chdir))
-            .map_err(|errno| failed(Step::Chdir, errno))
-    };
-    // SAFETY: the runner has one thread, and the closure only makes system calls; it allocates nothing.
-    unsafe { command.pre_exec(enter) };
+/// Forks. The caller must be single-threaded.
+#[expect(unsafe_code, reason = "fork has no safe wrapper")]
+pub(super) fn fork() -> io::Result<Forked> {
+    // SAFETY: there is one thread, so no lock is held by a thread that does not exist in the child.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Forked::Child),
+        ForkResult::Parent { child } => Ok(Forked::Parent(child.as_raw().unsigned_abs())),
+    }
 }
 
-/// Takes the step out of an error of `Command::spawn`.
-pub(super) fn failed_step(error: &io::Error) -> (Step, Option<Errno>) {
-    let code = error.raw_os_error().unwrap_or(0);
-    let step = match code / STEP {
-        0 => Step::Exec,
-        1 => Step::Drop,
-        _ => Step::Chdir,
+/// Forks a child that is born in the control group whose directory this is: Linux 5.7. The caller must be
+/// single-threaded.
+#[expect(unsafe_code, reason = "clone3 has no wrapper at all")]
+pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Forked> {
+    const CLONE_INTO_CGROUP: u64 = 1 << 33;
+    // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+    // set_tid_size, cgroup.
+    let signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    let group = u64::from(group.as_raw_fd().unsigned_abs());
+    let arguments: [u64; 11] = [CLONE_INTO_CGROUP, 0, 0, 0, signal, 0, 0, 0, 0, 0, group];
+    // SAFETY: the kernel reads the array, which outlives the call. Without CLONE_VM and a stack this is fork, and there
+    // is one thread, so no lock is held by a thread that does not exist in the child.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), core::mem::size_of_val(&arguments)) };
+    match u32::try_from(pid) {
+        Ok(0) => Ok(Forked::Child),
+        Ok(pid) => Ok(Forked::Parent(pid)),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives SIGPIPE its default action, which Rust had taken from it.
+#[expect(unsafe_code, reason = "sigaction has no safe wrapper; SIG_DFL runs no code of ours")]
+pub(super) fn default_pipe_signal() {
+    // SAFETY: SIG_DFL installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Sets the I/O class and level of this process: ioprio_set(2).
+#[expect(unsafe_code, reason = "ioprio_set has no wrapper at all")]
+pub(super) fn set_io_priority(priority: IoPriority) -> Result<(), Errno> {
+    const WHO_PROCESS: libc::c_long = 1;
+    let value: libc::c_long = match priority {
+        IoPriority::Idle => 3 << 13,
+        IoPriority::BestEffort(level) => 2 << 13 | libc::c_long::from(level),
     };
-    (step, error.raw_os_error().map(|code| Errno::from_raw(code % STEP)))
+    let zero: libc::c_long = 0;
+    // SAFETY: three integers; it touches no memory.
+    Errno::result(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, zero, value) }).map(drop)
 }
 
 /// Whether the kernel says that the wall clock is synchronised: adjtimex(2), which changes nothing when asked so. Here

@@ -5,7 +5,11 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
-use nix::unistd::{Gid, Uid, User, getegid, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups};
+use nix::errno::Errno;
+use nix::unistd::{
+    Gid, Uid, User, getegid, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups, setresgid,
+    setresuid,
+};
 
 use super::error::{reason, reason_of};
 
@@ -28,6 +32,15 @@ pub(super) struct Ids {
     pub(super) groups: Vec<Gid>,
 }
 
+impl Ids {
+    /// Becomes that user, for good.
+    pub(super) fn assume(&self) -> Result<(), Errno> {
+        setgroups(&self.groups)?;
+        setresgid(self.gid, self.gid, self.gid)?;
+        setresuid(self.uid, self.uid, self.uid)
+    }
+}
+
 impl Identity {
     /// The identity for a `user` field.
     pub(super) fn of(user: Option<&str>) -> Result<Self, String> {
@@ -46,6 +59,11 @@ impl Identity {
             Ok(None) | Err(_) => (geteuid().to_string(), "/".to_owned()),
         });
         Self { name: name.clone(), home: home.clone(), drop: None }
+    }
+
+    /// Whose processes the command's are.
+    pub(super) fn uid(&self) -> u32 {
+        self.drop.as_ref().map_or_else(geteuid, |ids| ids.uid).as_raw()
     }
 
     fn named(name: &str) -> Result<Self, String> {

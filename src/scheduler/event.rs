@@ -135,6 +135,8 @@ pub struct RunEnd {
     pub how: How,
     /// What has to be said of it beside: processes that would not end, say.
     pub detail: Option<String>,
+    /// Limits that could not be applied to it.
+    pub not_applied: Vec<String>,
     /// What was kept of its output.
     pub output: Option<Output>,
     /// What it used.
@@ -145,7 +147,15 @@ impl RunEnd {
     /// An end of which nobody knows more.
     #[must_use]
     pub fn without_result(how: How) -> Self {
-        Self { started: None, ended: None, how, detail: None, output: None, usage: None }
+        Self {
+            started: None,
+            ended: None,
+            how,
+            detail: None,
+            not_applied: Vec::new(),
+            output: None,
+            usage: None,
+        }
     }
 }
 

@@ -45,6 +45,7 @@ impl Life {
             reason,
             detail,
             stopped_by,
+            not_applied: end.not_applied,
             exit_code: ending.exit_code,
             signal: ending.signal,
             output: end.output,

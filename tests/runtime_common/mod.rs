@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use leafcron::job::{Action, RunId, Trigger, WallTime};
+use leafcron::job::{Action, RunId, RunLimits, Trigger, WallTime};
 use leafcron::runtime::{Found, Launch, Live, RunResult, RunSpec, Runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -85,6 +85,7 @@ pub fn spec(action: Action) -> RunSpec {
         timeout: Some(Duration::from_secs(3_600)),
         stop_grace: Some(Duration::from_secs(30)),
         output: 4096,
+        limits: RunLimits::default(),
         due: WallTime::from_millis(1_795_312_800_000),
         attempt: 2,
         trigger: Trigger::CatchUp,
