@@ -33,10 +33,16 @@ fn group_of(pid: u32) -> Option<PathBuf> {
     Some(Path::new(mount).join(name))
 }
 
+/// What gives a Run a control group also where the subtree is not delegated.
+fn bounded() -> RunLimits {
+    RunLimits { pids: Some(10_000), ..RunLimits::default() }
+}
+
 /// Whether Runs have control groups here, and with this controller.
 fn served(room: &Room, controller: &str) -> bool {
     let live = room.started(shell("echo $$ > pid.new; echo up; sleep 1000"), |spec| {
         spec.working_dir = Some(room.dir.path().to_str().unwrap().to_owned());
+        spec.limits = bounded();
     });
     let pid = std::fs::read_to_string(room.path("pid.new")).unwrap().trim().parse().unwrap();
     let group = group_of(pid);
@@ -159,14 +165,15 @@ fn a_run_has_a_control_group_of_its_own_that_goes_with_it() {
         let mut spec =
             room.spec(shell("cat /proc/self/cgroup; cat /proc/$PPID/cgroup; (setsid sleep 1000 &)"));
         spec.user = user.map(str::to_owned);
+        spec.limits = bounded();
         let result = room.result(&spec);
         let groups: Vec<&str> =
             result.output.head.lines().filter_map(|line| line.strip_prefix("0::")).collect();
-        assert!(groups[0].ends_with(&format!("test-{}", spec.run)), "{groups:?}");
+        assert!(groups[0].contains(&format!("test-{}.", spec.run)), "{groups:?}");
         assert_ne!(groups[0], groups[1], "its runner stays outside");
     }
     let burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
-    let result = run(&room, burn, None, RunLimits::default());
+    let result = run(&room, burn, None, bounded());
     assert!(result.usage.cpu_ms > 20, "{:?}", result.usage);
 }
 
@@ -180,7 +187,7 @@ fn a_chain_of_forks_that_no_sweep_can_catch_is_told_and_ends_within_its_grace() 
     // who hears TERM ends before it.
     let chain = "echo up; f() { f & exit; }; f";
     for _ in 0..5 {
-        let live = room.started(shell(chain), |_| {});
+        let live = room.started(shell(chain), |spec| spec.limits = bounded());
         room.runtime.stop(&live).unwrap();
         let result = room.wait(live);
         assert!(matches!(result.end, End::Stopped(_) | End::Exited(0)), "{result:?}");
@@ -208,7 +215,7 @@ fn as_root_within_its_group_a_job_that_kills_its_runner_escapes_nothing() {
         pids.display()
     );
     std::fs::write(&pids, "").unwrap();
-    let live = room.started(shell(&text), |_| {});
+    let live = room.started(shell(&text), |spec| spec.limits = bounded());
     let group = group_of(std::fs::read_to_string(&pids).unwrap().lines().next().unwrap().parse().unwrap());
     until("the runner is dead", || is_dead(&live, std::time::Duration::from_millis(10)).then_some(()));
     let found = room.runtime.collect(&live).unwrap();

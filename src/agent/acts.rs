@@ -30,9 +30,7 @@ impl Agent {
                 Act::OnFailure(failure) => self.on_failure(&failure),
                 Act::Clear { run } => {
                     stop_at("clear");
-                    if let Err(error) = self.runtime.clear(run) {
-                        log::warn!("{}", chain(&error));
-                    }
+                    self.clear(run);
                 }
                 Act::Answer { ask, reply } => {
                     if let Some(asker) = self.asks.remove(&ask) {
@@ -176,6 +174,9 @@ impl Agent {
         let Some(tracked) = self.tracked.remove(&run) else { return };
         stop_at("ended");
         let found = self.runtime.collect(&tracked.live);
+        if tracked.what == What::Job {
+            self.output_is_whole(run);
+        }
         match (tracked.what, found) {
             (What::Job, found) => {
                 let started = Some(tracked.live.started());

@@ -43,6 +43,7 @@ impl Agent {
             Request::Show { job } => send(&reply, self.show(&job)),
             Request::Status {} => send(&reply, Reply::Status(Box::new(self.status()))),
             Request::History { job, limit } => self.history(job, limit, reply),
+            Request::Logs { job, run, from, follow } => self.logs(job, run, from, follow, reply),
             Request::Reload {} => {
                 // Answered once what was accepted is durable.
                 let reloaded = Reply::Reloaded(self.reload_asked());

@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::control::{Connection, Listener};
 use crate::gate::Probe;
-use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent, Outcome, WallTime};
+use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent, Outcome, WallTime, limits};
 use crate::runtime::{Runtime, Since};
 use crate::scheduler::{Effects, Event, Plan, Scheduler, Settings};
 use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, Unsent};
@@ -40,6 +40,7 @@ impl Agent {
         let (journal, recovered) = open_journal(&config)?;
         let runtime =
             Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
+        let runtime = runtime.with_live_output(live_bytes(config.max_runs));
         let listener = Listener::bind(&config.run_dir)
             .map_err(|error| AgentError::new("open the control socket", error))?;
         let mut catalog = Catalog::new(super::rules(&config));
@@ -72,6 +73,7 @@ impl Agent {
             events: VecDeque::new(),
             tracked: BTreeMap::new(),
             unjudged: BTreeMap::new(),
+            followed: BTreeMap::new(),
             asks: BTreeMap::new(),
             last_ask: 0,
             waiters: BTreeMap::new(),
@@ -150,6 +152,12 @@ impl Agent {
         let since = if open.intent.boot == boot { Since::ThisBoot } else { Since::EarlierBoot };
         self.judge(open.intent.run, Unjudged { started: open.started, since, journal });
     }
+}
+
+/// What can be followed of one run, so that all together keep within their bound.
+fn live_bytes(max_runs: usize) -> u32 {
+    let runs = u32::try_from(max_runs.max(1)).unwrap_or(u32::MAX);
+    limits::LIVE_RUN_BYTES.min(limits::LIVE_BYTES / runs)
 }
 
 fn open_journal(config: &Config) -> Result<(Journal<RealDisk>, Recovered), AgentError> {

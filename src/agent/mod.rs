@@ -16,6 +16,7 @@ mod check;
 mod clock;
 mod jobs;
 mod link;
+mod logs;
 mod manager;
 mod rules;
 mod signals;
@@ -53,6 +54,7 @@ use rules::unserved;
 
 use answer::Asker;
 use link::{Link, News};
+use logs::Followed;
 use manager::Manager;
 use signals::Signal;
 use timer::{Armed, Ring, Timer};
@@ -93,6 +95,10 @@ enum Happening {
     },
     /// What became of a run could not be read a while ago.
     LookAgain {
+        run: RunId,
+    },
+    /// Somebody who followed the output of a run has gone, or has read all of it.
+    FollowerGone {
         run: RunId,
     },
     Readings(Readings),
@@ -186,6 +192,8 @@ struct Agent {
     tracked: BTreeMap<RunId, Tracked>,
     /// Runs of which it could not be read what became of them.
     unjudged: BTreeMap<RunId, Unjudged>,
+    /// Runs whose output somebody follows.
+    followed: BTreeMap<RunId, Followed>,
     asks: BTreeMap<AskId, Sender<Reply>>,
     last_ask: u64,
     /// Those who wait for the end of a manual run.
@@ -291,6 +299,7 @@ impl Agent {
             Happening::Noted(notes) => notes.into_iter().for_each(|kind| self.note(kind)),
             Happening::RunOver { run } => self.run_over(run),
             Happening::LookAgain { run } => self.look_again(run),
+            Happening::FollowerGone { run } => self.follower_gone(run),
             Happening::Readings(readings) => self.step(Event::Readings(readings)),
         }
     }

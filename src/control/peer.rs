@@ -48,6 +48,7 @@ impl Peer {
             Request::List {}
             | Request::Show { .. }
             | Request::History { .. }
+            | Request::Logs { .. }
             | Request::Run { .. }
             | Request::Stop { .. }
             | Request::Pause { .. }
@@ -87,6 +88,7 @@ mod tests {
                 Request::Status {},
                 Request::Show { job: job() },
                 Request::History { job: None, limit: 1 },
+                Request::Logs { job: job(), run: None, from: 0, follow: true },
                 Request::Run { job: job(), id: None, force: true, wait: true },
                 Request::Stop { job: job(), id: None },
                 Request::Pause { job: job() },

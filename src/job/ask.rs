@@ -1,7 +1,8 @@
 //! What can be asked of an agent and what it answers: one set of types, as JSON lines on the control socket, and the
 //! same JSON over NATS and from `--json`.
 //!
-//! One request line is answered by one reply line; `run` with `wait` by two: `accepted`, then `ran`.
+//! One request line is answered by one reply line; `run` with `wait` by two: `accepted`, then `ran`; `logs` with `follow`
+//! by as many as it takes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +34,20 @@ pub enum Request {
         /// At most this many.
         #[serde(default = "history_rows")]
         limit: usize,
+    },
+    /// What a running job has printed, as far as it is still there.
+    Logs {
+        /// The job.
+        job: JobName,
+        /// Which of its runs; absent: the newest that is going on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
+        /// From this byte of its output on.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u64,
+        /// Answer again whenever there is more, until the run is over.
+        #[serde(default, skip_serializing_if = "is_false")]
+        follow: bool,
     },
     /// Start a job now.
     Run {
@@ -89,6 +104,11 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +119,8 @@ pub enum Reply {
     Job(Box<JobShown>),
     /// To `history`.
     Records(Vec<RecordJson>),
+    /// To `logs`: a part of the output; with `follow` one after the other.
+    Log(LogPart),
     /// To `run`: its intent or pending is durable.
     Accepted {
         /// The command's id.
@@ -117,6 +139,26 @@ pub enum Reply {
     Reloaded(Reloaded),
     /// To anything: no.
     Refused(Refusal),
+}
+
+/// A part of what a running job prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPart {
+    /// The job.
+    pub job: JobName,
+    /// The run.
+    pub run: RunId,
+    /// The byte of its output at which the part begins: later than asked for where what was before is gone.
+    pub from: u64,
+    /// The part, made valid UTF-8.
+    pub text: String,
+    /// The byte from which to ask on.
+    pub next: u64,
+    /// Bytes that it has printed so far.
+    pub end: u64,
+    /// The run is over and this was the last part.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub over: bool,
 }
 
 /// Why a request is not served.

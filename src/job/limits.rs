@@ -17,6 +17,10 @@ pub const JOBS_FILES: usize = 1_024;
 pub const SCHEDULE_BYTES: usize = 256;
 /// Output kept of one Run, at most, in bytes.
 pub const OUTPUT_BYTES: u32 = 64 * 1024;
+/// Output of one Run that can be followed while it goes on, at most, in bytes.
+pub const LIVE_RUN_BYTES: u32 = 256 * 1024;
+/// The same for all Runs that may go on at once, in bytes.
+pub const LIVE_BYTES: u32 = 4 * 1024 * 1024;
 /// Entries waiting to start, of one job.
 pub const PENDING_PER_JOB: usize = 4;
 /// Entries waiting to start, in all.

@@ -23,8 +23,8 @@ pub mod time;
 pub mod units;
 
 pub use ask::{
-    FieldShown, JobRow, JobShown, JournalStatus, LinkState, LinkStatus, PendingRow, Refusal, RefusalKind,
-    RefusedRow, Reloaded, Reply, Request, RunRow, Status,
+    FieldShown, JobRow, JobShown, JournalStatus, LinkState, LinkStatus, LogPart, PendingRow, Refusal,
+    RefusalKind, RefusedRow, Reloaded, Reply, Request, RunRow, Status,
 };
 pub use command::Command;
 pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Retry, Unrecorded, merge};

@@ -5,6 +5,7 @@
 //!     17/  spec                what to do; written before a runner is started
 //!          go                  who starts the command: a link to "pid start-ticks", or to "nobody": the agent
 //!                              gave the Run up
+//!          out-8192 …          the latest output while it goes on (see `tail`)
 //!          result              how it ended; appears whole
 //!     .18/                     being removed
 //! ```
@@ -20,6 +21,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::proc::{self, Process};
+use super::tail;
 use crate::job::RunId;
 
 pub(super) const SPEC: &str = "spec";
@@ -100,6 +102,15 @@ impl RunDir {
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         File::from(rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?).write_all(bytes)
+    }
+
+    /// Its directory once more, for whoever outlives this.
+    pub(super) fn again(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
+    pub(super) fn drop_output(&self) {
+        tail::drop_output(&self.fd);
     }
 
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {

@@ -13,12 +13,14 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 
 use super::adopt::{Found, Since};
+use super::cgroup::Group;
 use super::dir::{self, Claim, Go, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
 use super::launch::{Launch, Launcher};
 use super::proc;
 use super::spec::{Order, RunSpec};
-use super::subtree::Groups;
+use super::subtree::{Groups, Limits};
+use super::tail::Tail;
 use super::tree;
 use crate::job::{RunId, Started};
 
@@ -36,6 +38,8 @@ pub struct Runtime {
     launcher: Launcher,
     /// Where each Run has its control group.
     groups: Option<Groups>,
+    /// Bytes of a Run's latest output that can be followed.
+    live: u32,
 }
 
 impl Live {
@@ -92,7 +96,48 @@ impl Runtime {
         tree::adopt_orphans().doing(|| "become a subreaper".to_owned())?;
         let about = rustix::fs::fstat(&runs).doing(|| format!("look at {}", path.display()))?;
         let groups = Groups::claim(Path::new("/"), &format!("{:x}-{:x}", about.st_dev, about.st_ino));
-        Ok(Self { runs, launcher: Launcher::new(program, launch), groups })
+        let (groups, limits) = groups.map_or((None, Limits::Kept), |(groups, limits)| (Some(groups), limits));
+        let this = Self { runs, launcher: Launcher::new(program, launch), groups, live: 0 };
+        if limits == Limits::Forgotten {
+            this.limit_again().doing(|| "give runs their limits again".to_owned())?;
+        }
+        Ok(this)
+    }
+
+    /// An earlier agent's controllers were taken back, and with them what bounded the Runs that go on.
+    fn limit_again(&self) -> io::Result<()> {
+        for run in dir::existing(self.runs())? {
+            let spec = RunDir::find(self.runs(), run)?.and_then(|dir| dir.read(SPEC).ok());
+            let Some(order) = spec.and_then(|bytes| Order::decode(&bytes)) else { continue };
+            if let Some(group) = order.group.and_then(|path| Group::find(path.as_ref())) {
+                group.limit(&order.spec.limits);
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on the latest output of a Run can be followed, up to so many bytes of it.
+    #[must_use]
+    pub fn with_live_output(self, bytes: u32) -> Self {
+        Self { live: bytes, ..self }
+    }
+
+    /// The latest output of a Run, while it goes on and after, until its directory goes. `None`: it has none.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn tail(&self, run: RunId) -> Result<Option<Tail>, RuntimeError> {
+        let what = || format!("open the output of run {run}");
+        let Some(dir) = RunDir::find(self.runs(), run).doing(what)? else { return Ok(None) };
+        Ok(Some(Tail::new(dir.again().doing(what)?)))
+    }
+
+    /// Removes what could be followed of a Run that is over; its result stays.
+    pub fn drop_output(&self, run: RunId) {
+        // A directory that is gone or cannot be read holds nothing that anybody follows.
+        if let Ok(Some(dir)) = RunDir::find(self.runs(), run) {
+            dir.drop_output();
+        }
     }
 
     /// This process's own binary, for other processes of the agent: the file that it was started from, whatever lies
@@ -117,8 +162,12 @@ impl Runtime {
     }
 
     fn order(&self, spec: &RunSpec) -> Order {
-        let group = self.groups.as_ref().map(|groups| groups.of(&spec.job, spec.run));
-        Order { spec: spec.clone(), group, live: 0 }
+        let forks = !spec.limits.is_empty() || spec.user.is_some();
+        let groups = self.groups.as_ref().filter(|groups| forks || groups.are_delegated());
+        let group = groups.map(|groups| groups.of(&spec.job, spec.run));
+        // Of a Run that is to keep nothing there is nothing to be followed either.
+        let live = if spec.output == 0 { 0 } else { self.live };
+        Order { spec: spec.clone(), group, live }
     }
 
     /// A runner may exist although no word of it came back: only `go` tells.

@@ -42,6 +42,7 @@ mod spec;
 mod subtree;
 mod supervise;
 mod sys;
+mod tail;
 mod tree;
 mod user;
 
@@ -53,6 +54,7 @@ pub use main::runner_main;
 pub use result::{End, How, RunResult};
 pub use spec::{EnvFile, RunSpec};
 pub use sys::{clock_is_synchronised, release_free_memory};
+pub use tail::{Part, Tail};
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::tail;
 use crate::job::Output;
 
 /// Head and tail of one stream.
@@ -18,6 +19,8 @@ pub(super) struct Capture {
     first_max: usize,
     last_max: usize,
     bytes: u64,
+    /// For those who follow it.
+    tail: Option<tail::Writer>,
 }
 
 impl Capture {
@@ -30,7 +33,13 @@ impl Capture {
             first_max: max - max / 2,
             last_max: max / 2,
             bytes: 0,
+            tail: None,
         }
+    }
+
+    /// Hands on what it is given.
+    pub(super) fn with_tail(self, tail: Option<tail::Writer>) -> Self {
+        Self { tail, ..self }
     }
 
     /// All bytes so far.
@@ -40,6 +49,9 @@ impl Capture {
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
         self.bytes = self.bytes.saturating_add(length(chunk.len()));
+        if let Some(tail) = &mut self.tail {
+            tail.push(chunk);
+        }
         let room = (self.first_max - self.first.len()).min(chunk.len());
         let (first, rest) = chunk.split_at(room);
         self.first.extend_from_slice(first);
@@ -126,7 +138,7 @@ fn back(bytes: &[u8], max: usize) -> (String, usize) {
 }
 
 /// Without the beginning of a character at the end.
-fn whole_characters(bytes: &[u8]) -> &[u8] {
+pub(super) fn whole_characters(bytes: &[u8]) -> &[u8] {
     match core::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => bytes.split_at(error.valid_up_to()).0,
         _ => bytes.utf8_chunks().last().map_or(bytes, |chunk| {

@@ -15,10 +15,11 @@ use super::child::Prepared;
 use super::dir::{Claim, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
 use super::limit::Means;
+use super::output::Capture;
 use super::result::{End, RunResult};
 use super::spec::Order;
 use super::supervise::{self, Bounds, Ended};
-use super::{proc, sys, tree};
+use super::{proc, sys, tail, tree};
 use crate::job::{Output, RunId, Usage, WallTime};
 
 /// What every process of this room does once, before it starts or forks another.
@@ -52,10 +53,12 @@ pub(super) fn run(runs: BorrowedFd<'_>, run: RunId) -> Result<(), RuntimeError> 
         let (pipe, output) = io::pipe().map_err(|error| error.to_string())?;
         let Begun { command, group, not_applied } = begin(&prepared, &order, &output)?;
         drop(output);
-        let bounds = Bounds { timeout: spec.timeout, stop_grace: spec.stop_grace, output: spec.output };
+        let bounds = Bounds { timeout: spec.timeout, stop_grace: spec.stop_grace };
+        let tail = dir.again().ok().filter(|_| order.live > 0).map(|dir| tail::Writer::new(dir, order.live));
+        let capture = Capture::new(spec.output).with_tail(tail);
         drop_stderr();
         // A supervisor that cannot wait is no supervisor: it ends without a result, and the agent ends the tree.
-        Ok((supervise::supervise(command, bounds, &signals, pipe, group), not_applied))
+        Ok((supervise::supervise(command, bounds, &signals, pipe, capture, group), not_applied))
     });
     let mut result = RunResult {
         started,
@@ -151,7 +154,11 @@ fn drop_stderr() {
 
 /// Where there is no room, the output gives way: how it ended matters more.
 fn leave(dir: &RunDir, mut result: RunResult) -> io::Result<()> {
-    dir.finish(&result.encode()).or_else(|_| {
+    let first = dir.finish(&result.encode()).or_else(|_| {
+        dir.drop_output();
+        dir.finish(&result.encode())
+    });
+    first.or_else(|_| {
         let lost = std::mem::take(&mut result.output);
         result.output = Output { bytes: lost.bytes, dropped: lost.bytes, ..Output::default() };
         // Its place is enough for a result without output; if it is gone already, so much the better.

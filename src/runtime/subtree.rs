@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   leafcrond.service/      what the service manager gave: nobody stays in it, for a group with processes of its own
-//!     agent/                has no controllers to hand on
-//!     backup-17/            one Run
+//!     agent/                has no controllers to hand on. Here systemd 254 starts us (DelegateSubgroup=agent);
+//!     moved/                here we move ourselves before that
+//!     backup-17.1a-3f/      one Run; behind the dot is which agent's
 //! ```
 //! Ours is what systemd marks as delegated (`user.delegate`, `trusted.delegate`), and on a machine without systemd the
 //! agent's own group, if it may write there. Nothing else is touched. Sources: systemd's `CGROUP_DELEGATION`,
-//! `cgroups(7)`, `proc(5)`.
+//! `systemd.resource-control(5)`, `cgroups(7)`, `proc(5)`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,8 +21,9 @@ use super::cgroup::make_below;
 use super::dir::open_dir;
 use crate::job::{JobName, RunId};
 
-/// Where the agent and its runners live.
+/// Where systemd puts the agent, and where it goes by itself; the unit knows both names.
 const AGENT: &str = "agent";
+const MOVED: &str = "moved";
 /// What serves `limits` and `usage`.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
@@ -29,9 +31,18 @@ const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Groups {
     dir: PathBuf,
-    /// Tells ours from other agents' where the subtree is not ours alone.
-    prefix: String,
+    prefix: &'static str,
+    /// Tells ours from other agents'.
+    suffix: String,
     holds: Holds,
+}
+
+/// Whether Runs that go on have their limits still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    Kept,
+    /// Controllers were handed on anew: whatever they bounded before is forgotten.
+    Forgotten,
 }
 
 /// Who else may be in the group that is the agent's, hence who may be moved down.
@@ -47,11 +58,12 @@ enum Holds {
 
 impl Groups {
     /// Claims the subtree, if there is one. `name` is this agent's among others.
-    pub(super) fn claim(root: &Path, name: &str) -> Option<Self> {
+    pub(super) fn claim(root: &Path, name: &str) -> Option<(Self, Limits)> {
         let (path, own) = own_group(root)?;
-        let shared = |holds| Self { dir: own.clone(), prefix: format!("leafcron-{name}-"), holds };
+        let suffix = format!(".{name}");
+        let shared = |holds| Self { dir: own.clone(), prefix: "leafcron-", suffix: suffix.clone(), holds };
         let groups = match delegated(&own) {
-            Some(dir) => Self { dir, prefix: String::new(), holds: Holds::Ours },
+            Some(dir) => Self { dir, prefix: "", suffix, holds: Holds::Ours },
             None if root.join("run/systemd/system").exists() => {
                 log::info!(
                     "no control groups: {} is not delegated (Delegate=yes in the unit)",
@@ -64,7 +76,7 @@ impl Groups {
             None => shared(Holds::Manager),
         };
         match groups.prepare() {
-            Ok(()) => Some(groups),
+            Ok(limits) => Some((groups, limits)),
             // A container's are often read-only; an unprivileged agent has none to itself.
             Err(error) => {
                 log::info!("no control groups: {}: {error}", groups.dir.display());
@@ -73,17 +85,22 @@ impl Groups {
         }
     }
 
-    /// The directory of a Run's group.
-    pub(super) fn of(&self, job: &JobName, run: RunId) -> String {
-        self.dir.join(format!("{}{job}-{run}", self.prefix)).to_string_lossy().into_owned()
+    /// Whether each Run is to have one. Where nobody gave us the subtree only a Run that is bounded, or another user's,
+    /// has: what starts by a vfork otherwise costs a fork more.
+    pub(super) fn are_delegated(&self) -> bool {
+        self.holds == Holds::Ours
     }
 
-    fn prepare(&self) -> io::Result<()> {
+    /// The directory of a Run's group.
+    pub(super) fn of(&self, job: &JobName, run: RunId) -> String {
+        self.dir.join(format!("{}{job}-{run}{}", self.prefix, self.suffix)).to_string_lossy().into_owned()
+    }
+
+    fn prepare(&self) -> io::Result<Limits> {
         let dir = open_dir(CWD, &self.dir.to_string_lossy())?;
         accessat(&dir, ".", Access::WRITE_OK, AtFlags::EACCESS)?;
         for entry in fs::read_dir(&self.dir)?.flatten() {
-            let name = entry.file_name();
-            let ours = name.to_str().is_some_and(|name| name.starts_with(&self.prefix) && name != AGENT);
+            let ours = entry.file_name().to_str().is_some_and(|name| name.ends_with(&self.suffix));
             if ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 // Left by an agent and a runner that died together; one in which something lives stays.
                 fs::remove_dir(entry.path()).unwrap_or_default();
@@ -92,23 +109,38 @@ impl Groups {
         let served = words(&self.dir.join("cgroup.controllers"));
         let wanted: Vec<&str> =
             CONTROLLERS.into_iter().filter(|name| served.iter().any(|it| it == name)).collect();
-        let refused = || wanted.iter().filter(|name| enable(&dir, name).is_err()).count();
-        // Only a group without processes hands controllers on; the root of all may have some.
-        if refused() > 0 {
-            if let Err(error) = self.move_down(&dir) {
-                log::warn!("move to {}/{AGENT}: {error}", self.dir.display());
+        let handed_on = || words(&self.dir.join("cgroup.subtree_control"));
+        let before = handed_on();
+        if !wanted.is_empty() && self.is_empty(&dir) {
+            for name in &wanted {
+                if let Err(error) = write(&dir, "cgroup.subtree_control", &format!("+{name}")) {
+                    log::warn!("hand on {name} in {}: {error}", self.dir.display());
+                }
             }
-            refused();
         }
-        let handed_on = words(&self.dir.join("cgroup.subtree_control"));
+        let now = handed_on();
         let missing: Vec<&str> =
-            CONTROLLERS.into_iter().filter(|name| !handed_on.iter().any(|it| it == name)).collect();
-        if missing.is_empty() {
-            log::info!("control groups of runs: {}", self.dir.display());
-        } else {
-            log::info!("control groups of runs: {}, without {}", self.dir.display(), missing.join(" "));
+            CONTROLLERS.into_iter().filter(|name| !now.iter().any(|it| it == name)).collect();
+        log::info!(
+            "control groups of runs: {}{}{}",
+            self.dir.display(),
+            if missing.is_empty() { "" } else { ", without the controllers " },
+            missing.join(" ")
+        );
+        Ok(if before == now { Limits::Kept } else { Limits::Forgotten })
+    }
+
+    /// Whether it has no processes of its own: only then does a group hand controllers on, but for the root of all. (Some
+    /// controllers it would hand on all the same, and become a group of threads, in which no Run can have its own.)
+    fn is_empty(&self, dir: &OwnedFd) -> bool {
+        let is_root = !self.dir.join("cgroup.type").exists();
+        if is_root || words(&self.dir.join("cgroup.procs")).is_empty() {
+            return true;
         }
-        Ok(())
+        if let Err(error) = self.move_down(dir) {
+            log::warn!("move to {}/{MOVED}: {error}", self.dir.display());
+        }
+        words(&self.dir.join("cgroup.procs")).is_empty()
     }
 
     /// Moves this process, and runners of an earlier agent, out of the way.
@@ -116,7 +148,7 @@ impl Groups {
         if self.holds == Holds::Manager {
             return Ok(());
         }
-        let agent = make_below(dir, AGENT)?;
+        let agent = make_below(dir, MOVED)?;
         if self.holds == Holds::Others {
             return write(&agent, "cgroup.procs", "0");
         }
@@ -129,10 +161,6 @@ impl Groups {
         }
         Ok(())
     }
-}
-
-fn enable(dir: &OwnedFd, controller: &str) -> io::Result<()> {
-    write(dir, "cgroup.subtree_control", &format!("+{controller}"))
 }
 
 fn write(dir: impl AsFd, name: &str, value: &str) -> io::Result<()> {
@@ -165,7 +193,7 @@ fn cgroup2_mount(line: &str) -> Option<(&str, &str)> {
 
 /// The group that was delegated: the process's own, or the one above, from which it was moved down.
 fn delegated(own: &Path) -> Option<PathBuf> {
-    let above = own.parent().filter(|_| own.file_name().is_some_and(|name| name == AGENT));
+    let above = own.parent().filter(|_| own.file_name().is_some_and(|name| name == AGENT || name == MOVED));
     [above, Some(own)].into_iter().flatten().find(|path| is_marked(path)).map(Path::to_owned)
 }
 
@@ -224,8 +252,9 @@ mod tests {
         assert_eq!(fs::read_dir(&own).unwrap().count(), 0);
         // Without systemd it is the agent's own.
         fs::remove_dir(root.path().join("run/systemd/system")).unwrap();
-        let groups = Groups::claim(root.path(), "x").unwrap();
-        let group = own.join("leafcron-x-backup-17").display().to_string();
+        let (groups, limits) = Groups::claim(root.path(), "x").unwrap();
+        assert_eq!(limits, Limits::Kept);
+        let group = own.join("leafcron-backup-17.x").display().to_string();
         assert_eq!(groups.of(&"backup".parse().unwrap(), RunId(17)), group);
     }
 
@@ -233,12 +262,19 @@ mod tests {
     fn controllers_are_handed_on_and_what_is_left_of_dead_runs_goes() {
         let root = machine("0::/unit\n", UNIFIED);
         let own = root.path().join("sys/fs/cgroup/unit");
-        for name in ["leafcron-x-old-1", "leafcron-y-other-1", "other"] {
+        for name in ["leafcron-old-1.x", "leafcron-other-1.y", "other"] {
             fs::create_dir_all(own.join(name)).unwrap();
         }
         fs::write(own.join("cgroup.controllers"), "cpuset cpu io memory\n").unwrap();
         fs::write(own.join("cgroup.subtree_control"), "").unwrap();
+        // Somebody is in it: it is left as it is.
+        fs::write(own.join("cgroup.type"), "domain\n").unwrap();
+        fs::write(own.join("cgroup.procs"), "1\n").unwrap();
         Groups::claim(root.path(), "x").unwrap();
+        assert_eq!(fs::read_to_string(own.join("cgroup.subtree_control")).unwrap(), "");
+        fs::write(own.join("cgroup.procs"), "").unwrap();
+        let (_, limits) = Groups::claim(root.path(), "x").unwrap();
+        assert_eq!(limits, Limits::Forgotten);
         // A plain file keeps what was written over: memory, then cpu; pids is not served.
         assert_eq!(fs::read_to_string(own.join("cgroup.subtree_control")).unwrap(), "+cpuory");
         let mut left: Vec<_> = fs::read_dir(&own)
@@ -246,7 +282,8 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.retain(|name| !name.starts_with("cgroup."));
+        assert!(!own.join(MOVED).exists(), "a service manager's group is nobody's to reorder");
         left.sort();
-        assert_eq!(left, ["leafcron-y-other-1", "other"]);
+        assert_eq!(left, ["leafcron-other-1.y", "other"]);
     }
 }

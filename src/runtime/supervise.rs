@@ -51,7 +51,6 @@ const DENIED_SWEEPS: u32 = 12;
 pub(super) struct Bounds {
     pub(super) timeout: Option<Duration>,
     pub(super) stop_grace: Option<Duration>,
-    pub(super) output: u32,
 }
 
 /// What the wait found.
@@ -91,6 +90,7 @@ pub(super) fn supervise(
     bounds: Bounds,
     signals: &SignalFd,
     pipe: PipeReader,
+    capture: Capture,
     group: Option<Group>,
 ) -> io::Result<Ended> {
     rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
@@ -100,7 +100,7 @@ pub(super) fn supervise(
         bounds,
         timer,
         pipe: Some(pipe),
-        capture: Capture::new(bounds.output),
+        capture,
         phase: Phase::Running,
         cause: None,
         how: None,

@@ -52,6 +52,7 @@ impl Agent {
             Request::List {}
             | Request::Show { .. }
             | Request::History { .. }
+            | Request::Logs { .. }
             | Request::Pause { .. }
             | Request::Resume { .. }
             | Request::EndRuns {}

@@ -56,6 +56,17 @@ pub(crate) enum Verb {
         #[arg(long)]
         output: bool,
     },
+    /// What a running job prints, as it comes: the latest of it
+    Logs {
+        /// The job
+        job: JobName,
+        /// Go on until the run is over
+        #[arg(short, long)]
+        follow: bool,
+        /// This run of it, by its number in `leafcron status --json` [default: the newest]
+        #[arg(long, value_name = "RUN")]
+        run: Option<u64>,
+    },
     /// Start a job now
     Run {
         /// The job

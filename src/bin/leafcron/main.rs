@@ -12,6 +12,7 @@ mod history;
 mod hub;
 mod import;
 mod list;
+mod logs;
 mod place;
 #[cfg(test)]
 mod samples;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use leafcron::control::Client;
-use leafcron::job::{JobName, JobShown, Reply, Request, WallTime};
+use leafcron::job::{JobName, JobShown, Reply, Request, RunId, WallTime};
 use leafcron::schedule::Explained;
 
 use answer::{Answer, Failure};
@@ -65,6 +66,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
                 other => Err(ask::unexpected(&other)),
             }
         }
+        Verb::Logs { job, follow, run } => logs::logs(&mut client()?, job, run.map(RunId), *follow, json),
         Verb::Run { job, wait, force, id } => {
             let request = Request::Run { job: job.clone(), id: id.clone(), force: *force, wait: *wait };
             let run = if *wait { act::run_and_wait } else { act::run };
