@@ -10,10 +10,12 @@
 mod device {
     mod alerts;
     mod command_line;
+    mod crowd;
     mod files;
     mod gates;
     mod import;
     mod kills;
+    mod logs;
     mod manager;
     mod rig;
     mod witness;

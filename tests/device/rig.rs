@@ -58,7 +58,12 @@ impl Rig {
 
     /// Starts the agent and waits until it answers.
     pub(super) fn start(&mut self) {
-        self.start_with(&[]);
+        self.start_program(Path::new(env!("CARGO_BIN_EXE_leafcrond")));
+    }
+
+    /// The same with this binary.
+    pub(super) fn start_program(&mut self, program: &Path) {
+        self.spawn(program, &[]);
         wait_for("the agent answers", || {
             assert!(self.is_alive(), "the agent ended: {}", self.log());
             self.leafcron(&["status"]).status.success().then_some(())
@@ -67,8 +72,12 @@ impl Rig {
 
     /// Starts the agent with more environment, and waits for nothing.
     pub(super) fn start_with(&mut self, env: &[(&str, &str)]) {
+        self.spawn(Path::new(env!("CARGO_BIN_EXE_leafcrond")), env);
+    }
+
+    fn spawn(&mut self, program: &Path, env: &[(&str, &str)]) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_leafcrond"));
+        let mut command = Command::new(program);
         command.arg("--config").arg(self.path("leafcrond.toml"));
         command.env("LEAFCRON_HASTE", self.haste.to_string());
         command.env("RUST_LOG", "debug").envs(env.iter().copied());
