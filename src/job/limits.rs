@@ -39,6 +39,8 @@ pub const CLOCK_AHEAD: Duration = Duration::from_secs(400 * 86_400);
 pub const RERUN_STARTS: u8 = 3;
 /// Attempts that `retry` may ask for.
 pub const ATTEMPTS: u8 = 100;
+/// A tree that lives on so long after KILL hangs in the kernel: its run is reported as overdue.
+pub const KILL_WORKS: Duration = Duration::from_secs(60);
 /// How long a `check` command may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an `on_failure` command may take.

@@ -406,10 +406,10 @@ impl Job {
             }
         }
         for life in &mut self.lives {
-            let warn_after = life.terms.as_ref().and_then(|policy| policy.warn_after);
-            if let (Stage::Running(run), Some(warn_after)) = (&mut life.stage, warn_after)
+            if let (Stage::Running(run) | Stage::Stopping(run, _), Some(policy)) =
+                (&mut life.stage, &life.terms)
                 && !run.overdue
-                && now.boot >= run.since.plus(warn_after)
+                && run.overdue_at(policy).is_some_and(|at| now.boot >= at)
             {
                 run.overdue = true;
                 let kind = EventKind::Overdue { job: cx.job.clone(), started: run.at };
@@ -432,9 +432,8 @@ impl Job {
                     [deadline, over].into_iter().flatten().min()
                 }
                 Stage::Backoff { until } => [deadline, Some(now.wall_at(*until))].into_iter().flatten().min(),
-                Stage::Running(run) if !run.overdue => {
-                    let warn = life.terms.as_ref().and_then(|policy| policy.warn_after)?;
-                    Some(now.wall_at(run.since.plus(warn)))
+                Stage::Running(run) | Stage::Stopping(run, _) if !run.overdue => {
+                    Some(now.wall_at(run.overdue_at(life.terms.as_ref()?)?))
                 }
                 Stage::Running(_) | Stage::Starting(_) | Stage::Stopping(..) => None,
             }

@@ -89,8 +89,21 @@ pub(super) struct Run {
     pub(super) at: WallTime,
     pub(super) since: BootTime,
     pub(super) pid: Option<u32>,
+    /// Since when it is told to stop.
+    pub(super) stopping: Option<BootTime>,
     /// Whether it has been reported as overdue.
     pub(super) overdue: bool,
+}
+
+impl Run {
+    /// When it is overdue: longer than its definition expects, or than a tree takes to end.
+    pub(super) fn overdue_at(&self, policy: &Policy) -> Option<BootTime> {
+        let after =
+            |since: Option<BootTime>, length: Option<core::time::Duration>| Some(since?.plus(length?));
+        let long = after(Some(self.since), policy.warn_after);
+        let timed_out = after(Some(self.since), policy.ends_within);
+        [long, timed_out, after(self.stopping, policy.stops_within)].into_iter().flatten().min()
+    }
 }
 
 #[derive(Debug)]
@@ -236,7 +249,7 @@ impl Life {
                 self.conclude(run, RunEnd::without_result(How::Stopped(Ending::default())), cx)
             }
             (S::Starting(run) | S::Running(run), E::Stop(why)) => {
-                let run = *run;
+                let run = Run { stopping: Some(cx.now.boot), ..*run };
                 cx.effects.entries.push(Entry::Stopping { run: run.run, why: why.clone() });
                 cx.effects.acts.push(Act::Stop { run: run.run });
                 Some(Self { stage: S::Stopping(run, why), ..self })
@@ -292,8 +305,14 @@ impl Life {
             cx.effects.entries.push(Entry::SuccessExitCodes { run, codes });
         }
         cx.effects.acts.push(Act::Start(Start { run, key: self.key(cx), due, trigger, attempt }));
-        self.stage =
-            Stage::Starting(Run { run, at: cx.now.wall, since: cx.now.boot, pid: None, overdue: false });
+        self.stage = Stage::Starting(Run {
+            run,
+            at: cx.now.wall,
+            since: cx.now.boot,
+            pid: None,
+            stopping: None,
+            overdue: false,
+        });
         self
     }
 

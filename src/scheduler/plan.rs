@@ -25,6 +25,10 @@ pub struct Policy {
     pub(super) enabled: bool,
     pub(super) splay: Duration,
     pub(super) warn_after: Option<Duration>,
+    /// By then its timeout and its grace are over, and KILL had a minute; `None`: it may run for ever.
+    pub(super) ends_within: Option<Duration>,
+    /// The same of a run that is told to stop.
+    pub(super) stops_within: Option<Duration>,
     pub(super) overlap: Overlap,
     pub(super) catch_up: CatchUp,
     pub(super) deadline: Option<Duration>,
@@ -44,10 +48,13 @@ impl Plan {
     /// The plan of a definition.
     #[must_use]
     pub fn new(cronjob: &CronJob, calendar: Calendar, revision: Revision) -> Self {
+        let stops_within = cronjob.stop_grace.map(|grace| grace + limits::KILL_WORKS);
         let policy = Policy {
             enabled: cronjob.enabled,
             splay: cronjob.splay,
             warn_after: cronjob.warn_after,
+            ends_within: Option::zip(cronjob.timeout, stops_within).map(|(timeout, stop)| timeout + stop),
+            stops_within,
             overlap: cronjob.overlap,
             catch_up: cronjob.catch_up,
             deadline: cronjob.deadline,

@@ -154,7 +154,9 @@ fn starting(open: &OpenIntent, job: &Job, current: &Eras, turn: &Turn<'_>) -> Li
         ticks.map_or(now.boot, |ticks| BootTime::from_millis(ticks.saturating_mul(TICK_MS))).min(now.boot);
     life.anchor = is_of_another(&life.fire, current).then_some(since);
     life.success_exit_codes = Some(open.success_exit_codes.clone());
-    let run = Run { run: intent.run, at: intent.at, since, pid: None, overdue: false };
+    // When it was told to stop is not kept: it is told again.
+    let stopping = open.stopping.as_ref().map(|_| now.boot);
+    let run = Run { run: intent.run, at: intent.at, since, pid: None, stopping, overdue: false };
     life.stage = match &open.stopping {
         Some(why) => Stage::Stopping(run, why.clone()),
         None => Stage::Starting(run),

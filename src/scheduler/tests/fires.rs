@@ -308,6 +308,23 @@ fn a_run_longer_than_its_warn_after_is_reported_once() {
 }
 
 #[test]
+fn a_tree_that_does_not_end_when_it_is_killed_is_reported_whatever_warn_after_says() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"1 0 * * *","warn_after":"none","timeout":"1m","stop_grace":"10s""#);
+    world.define("b", r#""schedule":"1 0 * * *","warn_after":"none","timeout":"none","stop_grace":"10s""#);
+    world.pass(60 + 129);
+    world.turn([Event::Stop { job: name("b"), by: "uid 0".to_owned(), id: None, ask: AskId(1) }]);
+    assert_eq!(world.events, []);
+    world.pass(1);
+    assert!(matches!(&world.events[..], [EventKind::Overdue { job, .. }] if *job == name("a")));
+    world.pass(68);
+    assert_eq!(world.events.len(), 1);
+    world.pass(3_600);
+    assert!(matches!(&world.events[..], [_, EventKind::Overdue { job, .. }] if *job == name("b")));
+    assert!(world.core.runs(None).iter().all(|run| run.overdue), "busy still");
+}
+
+#[test]
 fn a_fire_that_waits_past_its_deadline_is_never_started() {
     let mut world = World::with_settings(settings(1, Duration::ZERO));
     world.define("long", r#""schedule":"1 0 * * *","priority":9"#);

@@ -8,8 +8,14 @@ use crate::scheduler::life::{Cx, Life, LifeEvent, Run, Stage, Waiting};
 use crate::scheduler::{Act, Effects, How, RunEnd};
 
 const NOW: Now = Now { wall: MIDNIGHT, boot: BootTime::from_millis(1_000_000), clock: Clock::Synced };
-const RUN: Run =
-    Run { run: RunId(1), at: MIDNIGHT, since: BootTime::from_millis(1_000_000), pid: None, overdue: false };
+const RUN: Run = Run {
+    run: RunId(1),
+    at: MIDNIGHT,
+    since: BootTime::from_millis(1_000_000),
+    pid: None,
+    stopping: None,
+    overdue: false,
+};
 
 const STATES: [&str; 5] = ["Waiting", "Starting", "Running", "Stopping", "Backoff"];
 const EVENTS: [&str; 12] = [
