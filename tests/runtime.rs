@@ -376,3 +376,30 @@ fn as_root_a_central_env_file_is_opened_with_the_users_rights() {
         matches!(room.result(&spec).end, End::NotStarted { detail } if detail.contains("belongs to uid 4242"))
     );
 }
+
+#[test]
+fn as_root_a_command_has_its_users_supplementary_groups() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("NOT CHECKED: not root");
+        return;
+    }
+    // A thread with mounts of its own, where the group database has one more: nobody else sees it.
+    let groups = std::thread::spawn(|| {
+        let room = Room::new(Launch::Nursery);
+        let database = room.path("group");
+        let text = std::fs::read_to_string("/etc/group").unwrap();
+        std::fs::write(&database, format!("{text}lcextra:x:54321:nobody\n")).unwrap();
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).ok()?;
+        let none: Option<&str> = None;
+        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+        nix::mount::mount(none, "/", none, private, none).ok()?;
+        nix::mount::mount(Some(&database), "/etc/group", none, nix::mount::MsFlags::MS_BIND, none).ok()?;
+        let mut spec = room.spec(argv(&["id", "-G"]));
+        spec.user = Some("nobody".to_owned());
+        Some(room.result(&spec).output.head)
+    });
+    match groups.join().unwrap() {
+        Some(groups) => assert!(groups.split_whitespace().any(|gid| gid == "54321"), "{groups}"),
+        None => eprintln!("NOT CHECKED: no mounts of its own for a thread here"),
+    }
+}

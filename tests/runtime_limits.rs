@@ -147,6 +147,9 @@ fn what_cannot_be_applied_is_named_and_refused_where_it_is_required() {
     if served(&room, "cpu") {
         assert!(result.not_applied.is_empty());
         assert_eq!(required.end, End::Exited(0));
+        // A fifth of one processor: five times as long as it works.
+        let took = result.ended.since(result.started).as_millis();
+        assert!(took >= u128::from(result.usage.cpu_ms) * 3, "{took} ms for {:?}", result.usage);
     } else {
         assert_eq!(result.not_applied, ["cpu"]);
         let detail = "limits: cpu cannot be applied here, and limits.required is true".to_owned();
