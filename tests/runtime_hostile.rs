@@ -65,6 +65,19 @@ fn one_that_forks_and_exits_takes_its_children_with_it() {
 }
 
 #[test]
+fn children_that_are_born_while_term_is_sent_hear_of_it_too() {
+    let room = Room::new(Launch::Nursery);
+    // The command is over, what it left goes on forking: nothing but a look that finds all of it tells them in time.
+    let text = "(n=0; while [ $n -lt 400 ]; do sleep 1000 & n=$((n+1)); done) & sleep 0.05; exit 5";
+    for _ in 0..3 {
+        let result = hostile(&room, text, |_| {});
+        assert_eq!(result.end, End::Exited(5));
+        let took = result.ended.since(result.started);
+        assert!(took < Duration::from_secs(25), "only KILL ended it: {took:?}");
+    }
+}
+
+#[test]
 fn what_is_no_text_is_shown_as_text() {
     let room = Room::new(Launch::Nursery);
     let result = hostile(&room, "printf 'a\\377\\376b\\303'", |_| {});

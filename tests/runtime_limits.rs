@@ -181,16 +181,18 @@ fn a_run_has_a_control_group_of_its_own_that_goes_with_it() {
 }
 
 #[test]
-fn a_chain_of_forks_that_no_sweep_can_catch_is_told_and_ends_within_its_grace() {
+fn a_chain_of_forks_is_told_and_ends_within_its_grace() {
     let room = Room::new(Launch::Nursery);
     if !served(&room, "") {
         return;
     }
-    // Each forks the next and ends: what a look at /proc finds is gone when it is signalled. The grace is long: only
-    // who hears TERM ends before it.
-    let chain = "echo up; f() { f & exit; }; f";
+    // Each starts the next and ends: what a look at /proc finds may be gone when it is signalled. The grace is long: only
+    // who hears TERM ends before it. Without its script, which goes with the room, the chain ends.
+    let script = room.path("chain");
+    std::fs::write(&script, format!("/bin/sh {} &\n", script.display())).unwrap();
+    let chain = format!("for n in 1 2 3 4 5 6; do /bin/sh {} & done; echo up; sleep 1000", script.display());
     for _ in 0..5 {
-        let live = room.started(shell(chain), |spec| spec.limits = bounded());
+        let live = room.started(shell(&chain), |spec| spec.limits = bounded());
         room.runtime.stop(&live).unwrap();
         let result = room.wait(live);
         assert!(matches!(result.end, End::Stopped(_) | End::Exited(0)), "{result:?}");
