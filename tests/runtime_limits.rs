@@ -1,5 +1,6 @@
 //! Limits and control groups with what this machine's kernel has: each test says aloud what it could not check here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stderr, reason = "what is not checked is said aloud")]
 
 mod runtime_common;
 

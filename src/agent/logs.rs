@@ -152,7 +152,9 @@ impl Follower {
             first = false;
             // The channel is as long as what one client has not taken yet: whoever reads slowly is waited for, and
             // what the runner cannot keep meanwhile is gone.
-            if (news || over) && self.reply.send(reply).await.is_err() || over || self.reply.is_closed() {
+            let told =
+                if news || over { self.reply.send(reply).await.is_ok() } else { !self.reply.is_closed() };
+            if over || !told {
                 return;
             }
             if !more {

@@ -268,8 +268,13 @@ impl Supervisor {
         let mut stopped = HashSet::new();
         for _ in 0..STOP_SWEEPS {
             let tree = self.tree()?;
-            let running = tree.iter().filter(|it| !it.zombie && stopped.insert((it.pid, it.start_ticks)));
-            if running.map(|process| tree::signal(process, Signal::STOP)).count() == 0 {
+            let before = stopped.len();
+            for process in tree.iter().filter(|it| !it.zombie) {
+                if stopped.insert((process.pid, process.start_ticks)) {
+                    tree::signal(process, Signal::STOP);
+                }
+            }
+            if stopped.len() == before {
                 break;
             }
         }
