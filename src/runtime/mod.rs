@@ -15,9 +15,11 @@
 //! [`Runtime::inspect`] tell what became of each Run. The runner depends on nobody: an agent that is killed, replaced
 //! or absent for days finds the result where it was left.
 //!
-//! The seam for a second JobRuntime (a container, say) is this set of calls, `start inspect collect stop clear
-//! existing abandon`, with `RunSpec` in and `Found` out: processes, pidfds and `/proc` do not leak beyond `Live`,
-//! which need only be something to poll. Until there is a second one, there is no trait.
+//! The seam for a second JobRuntime (a container, say) is this set of calls: `start inspect collect stop clear existing
+//! abandon`, and `tail drop_output` for whoever follows a Run. In goes a [`RunSpec`], out come [`Found`] and [`Tail`].
+//! Processes, pidfds, control groups and `/proc` do not leak beyond [`Live`], which need only be something to poll. A
+//! second one would have to start what outlives the agent, decide by something exclusive whether it ever started, leave
+//! a [`RunResult`] where a later agent finds it, and end a whole tree. Until there is one, there is no trait.
 //!
 //! Sources: `pidfd_open(2)`, `prctl(2)`, `setsid(2)`, `proc(5)`, `posix_spawn(3)`, `signalfd(2)`; cronie's
 //! `do_command.c`; s6-supervise.

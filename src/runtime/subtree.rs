@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!   leafcrond.service/      what the service manager gave: nobody stays in it, for a group with processes of its own
-//!     agent/                has no controllers to hand on. Here systemd 254 starts us (DelegateSubgroup=agent);
-//!     moved/                here we move ourselves before that
+//!     agent/                has no controllers to hand on: here we move ourselves, and the unit knows the name
 //!     backup-17.1a-3f/      one Run; behind the dot is which agent's
 //! ```
 //! Ours is what systemd marks as delegated (`user.delegate`, `trusted.delegate`), and on a machine without systemd the
@@ -21,9 +20,8 @@ use super::cgroup::make_below;
 use super::dir::open_dir;
 use crate::job::{JobName, RunId};
 
-/// Where systemd puts the agent, and where it goes by itself; the unit knows both names.
+/// Where the agent and its runners live.
 const AGENT: &str = "agent";
-const MOVED: &str = "moved";
 /// What serves `limits` and `usage`.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
@@ -138,7 +136,7 @@ impl Groups {
             return true;
         }
         if let Err(error) = self.move_down(dir) {
-            log::warn!("move to {}/{MOVED}: {error}", self.dir.display());
+            log::warn!("move to {}/{AGENT}: {error}", self.dir.display());
         }
         words(&self.dir.join("cgroup.procs")).is_empty()
     }
@@ -148,7 +146,7 @@ impl Groups {
         if self.holds == Holds::Manager {
             return Ok(());
         }
-        let agent = make_below(dir, MOVED)?;
+        let agent = make_below(dir, AGENT)?;
         if self.holds == Holds::Others {
             return write(&agent, "cgroup.procs", "0");
         }
@@ -193,7 +191,7 @@ fn cgroup2_mount(line: &str) -> Option<(&str, &str)> {
 
 /// The group that was delegated: the process's own, or the one above, from which it was moved down.
 fn delegated(own: &Path) -> Option<PathBuf> {
-    let above = own.parent().filter(|_| own.file_name().is_some_and(|name| name == AGENT || name == MOVED));
+    let above = own.parent().filter(|_| own.file_name().is_some_and(|name| name == AGENT));
     [above, Some(own)].into_iter().flatten().find(|path| is_marked(path)).map(Path::to_owned)
 }
 
@@ -282,7 +280,7 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.retain(|name| !name.starts_with("cgroup."));
-        assert!(!own.join(MOVED).exists(), "a service manager's group is nobody's to reorder");
+        assert!(!own.join(AGENT).exists(), "a service manager's group is nobody's to reorder");
         left.sort();
         assert_eq!(left, ["leafcron-other-1.y", "other"]);
     }
