@@ -43,7 +43,7 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run: Option<RunId>,
         /// From this byte of its output on.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default)]
         from: u64,
         /// Answer again whenever there is more, until the run is over.
         #[serde(default, skip_serializing_if = "is_false")]
@@ -102,11 +102,6 @@ fn history_rows() -> usize {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 /// An answer.
