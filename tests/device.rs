@@ -15,6 +15,7 @@ mod device {
     mod gates;
     mod import;
     mod kills;
+    mod limits;
     mod logs;
     mod manager;
     mod rig;
