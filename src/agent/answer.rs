@@ -6,11 +6,11 @@ use core::fmt;
 use smol::channel::Sender;
 
 use crate::job::{
-    CommandId, Entry, Fire, JobName, JobRow, JobShown, JournalStatus, RecordJson, Refusal, RefusalKind,
-    Reply, Request, Source, Status,
+    CommandId, DeviceEvent, Entry, EventJson, Fire, JobName, JobRow, JobShown, JournalStatus, RecordJson,
+    Refusal, RefusalKind, Reply, Request, Source, Status,
 };
 use crate::scheduler::{Act, AskId, Event, Force};
-use crate::store::{self, RealDisk};
+use crate::store::{self, RealDisk, StoreError};
 
 use super::{Agent, beside, chain, send};
 
@@ -44,6 +44,7 @@ impl Agent {
             Request::Status {} => send(&reply, Reply::Status(Box::new(self.status()))),
             Request::History { job, limit } => self.history(job, limit, reply),
             Request::Logs { job, run, from, follow } => self.logs(job, run, from, follow, reply),
+            Request::Events { limit } => self.events(limit, reply),
             Request::Reload {} => {
                 // Answered once what was accepted is durable.
                 let reloaded = Reply::Reloaded(self.reload_asked());
@@ -127,24 +128,42 @@ impl Agent {
         format!("{:x}-{:x}-{:x}", now.wall.millis(), now.boot.millis(), self.last_ask).parse().ok()
     }
 
-    /// Reads the journal beside the loop.
     fn history(&self, job: Option<JobName>, limit: usize, reply: Sender<Reply>) {
-        let (state_dir, epoch, agent) =
-            (self.config.state_dir.clone(), self.epoch, self.config.agent.clone());
+        let (epoch, agent) = (self.epoch, self.config.agent.clone());
         let limit = limit.min(crate::job::limits::HISTORY_ROWS);
-        let asker = reply.clone();
-        let read = beside("history", move || {
-            let records = RealDisk::open(&state_dir)
-                .map_err(|error| chain(&error))
-                .and_then(|disk| store::history(&disk, job.as_ref(), limit).map_err(|error| chain(&error)));
+        self.read_journal(reply, move |disk| {
             let view = |(seq, record)| RecordJson::new(seq, epoch, agent.clone(), record);
-            let answer = match records {
-                Ok(records) => Reply::Records(records.into_iter().map(view).collect()),
-                Err(why) => refused(RefusalKind::Disk, &format!("the journal could not be read: {why}")),
-            };
+            Ok(Reply::Records(store::history(disk, job.as_ref(), limit)?.into_iter().map(view).collect()))
+        });
+    }
+
+    fn events(&self, limit: usize, reply: Sender<Reply>) {
+        let (epoch, agent) = (self.epoch, self.config.agent.clone());
+        let limit = limit.min(crate::job::limits::HISTORY_ROWS);
+        self.read_journal(reply, move |disk| {
+            let view = |(seq, event)| EventJson::new(seq, epoch, agent.clone(), event);
+            Ok(Reply::Events(store::events(disk, limit)?.into_iter().map(view).collect()))
+        });
+    }
+
+    /// Reads the journal beside the loop.
+    fn read_journal(
+        &self,
+        reply: Sender<Reply>,
+        read: impl FnOnce(&RealDisk) -> Result<Reply, StoreError> + Send + 'static,
+    ) {
+        let state_dir = self.config.state_dir.clone();
+        let asker = reply.clone();
+        let reading = beside("history", move || {
+            let answer = RealDisk::open(&state_dir)
+                .map_err(|error| chain(&error))
+                .and_then(|disk| read(&disk).map_err(|error| chain(&error)))
+                .unwrap_or_else(|why| {
+                    refused(RefusalKind::Disk, &format!("the journal could not be read: {why}"))
+                });
             send(&reply, answer);
         });
-        if let Err(error) = read {
+        if let Err(error) = reading {
             send(
                 &asker,
                 refused(RefusalKind::Busy, &format!("the journal could not be read: {error}; ask again")),
@@ -197,6 +216,13 @@ impl Agent {
         }))
     }
 
+    fn recent_events(&self) -> Vec<EventJson> {
+        let view = |(seq, event): &(u64, DeviceEvent)| {
+            EventJson::new(*seq, self.epoch, self.config.agent.clone(), event.clone())
+        };
+        self.recent.iter().map(view).collect()
+    }
+
     fn status(&self) -> Status {
         let now = self.now();
         Status {
@@ -212,6 +238,7 @@ impl Agent {
             running: self.core.runs(None),
             waiting: self.core.pending(None, now),
             refused: self.catalog.refused(),
+            events: self.recent_events(),
             readings: self.core.readings().clone(),
             journal: JournalStatus {
                 unrecorded: self.given_up + self.turns.unrecorded,

@@ -23,7 +23,7 @@ use super::manager::Manager;
 use super::timer::Timer;
 use super::turns::Turns;
 use super::writer::Writer;
-use super::{Agent, AgentError, Happening, INBOX, Unjudged, Whole, chain, doing, signals};
+use super::{Agent, AgentError, Happening, INBOX, Unjudged, Whole, chain, doing, machine, signals};
 
 impl Agent {
     /// Everything up to the first turn; the agent then only has to live.
@@ -37,7 +37,7 @@ impl Agent {
         let trust = if config.trust_clock { Trust::Always } else { Trust::Ask };
         let now = clock::now(trust);
         let boot = clock::boot_id().map_err(|why| AgentError::new("learn which boot this is", why))?;
-        let (journal, recovered) = open_journal(&config)?;
+        let (journal, recovered) = open_journal(&config, now)?;
         let runtime =
             Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
         let runtime = runtime.with_live_output(live_bytes(config.max_runs));
@@ -45,13 +45,13 @@ impl Agent {
             .map_err(|error| AgentError::new("open the control socket", error))?;
         let mut catalog = Catalog::new(super::rules(&config));
         catalog.note_unserved(super::unserved());
-        let Recovered { mut image, epoch, next_seq, notes } = recovered;
+        let Recovered { mut image, epoch, durable, recent, notes, next_seq, .. } = recovered;
         catalog.restore(core::mem::take(&mut image.definitions));
         catalog.remember(core::mem::take(&mut image.orphans), image.bucket.take());
         let mut turn = Effects::default();
         let core = restore_core(&config, &catalog, &image, boot, now, &mut turn);
 
-        let link = new_link(&config, epoch, &image, next_seq.saturating_sub(1), now)?;
+        let link = new_link(&config, epoch, &image, (durable, next_seq.saturating_sub(1)), now)?;
         let last_success = last_success(&image);
 
         let (inbox, happenings) = bounded(INBOX);
@@ -91,6 +91,7 @@ impl Agent {
             stopping: false,
             link,
             last_success,
+            recent: recent.into(),
             config,
             _tasks: tasks,
         };
@@ -160,13 +161,21 @@ fn live_bytes(max_runs: usize) -> u32 {
     limits::LIVE_RUN_BYTES.min(limits::LIVE_BYTES / runs)
 }
 
-fn open_journal(config: &Config) -> Result<(Journal<RealDisk>, Recovered), AgentError> {
+fn open_journal(config: &Config, now: Now) -> Result<(Journal<RealDisk>, Recovered), AgentError> {
     let what = || format!("open the state directory {}", config.state_dir.display());
     let disk = RealDisk::open(&config.state_dir).map_err(|error| AgentError::new(what(), error))?;
     let fresh_epoch = fresh_epoch().map_err(|error| AgentError::new("read random bits", error))?;
     let unsent = if config.nats.is_some() { Unsent::Kept } else { Unsent::History };
-    let options = Options { disk_bytes: config.disk, history: config.history, fresh_epoch, unsent };
-    Journal::open(disk, options).map_err(|error| AgentError::new(what(), error))
+    let (disk_bytes, history) = (config.disk, config.history);
+    let options = Options { disk_bytes, history, fresh_epoch, machine: machine::names(), now, unsent };
+    let opened = Journal::open(disk, options).map_err(|error| AgentError::new(what(), error))?;
+    let Recovered { epoch, old_epoch, .. } = &opened.1;
+    if let Some(old) = old_epoch {
+        log::error!(
+            "the journal is another machine's (a cloned card?): epoch {epoch} takes over from epoch {old}"
+        );
+    }
+    Ok(opened)
 }
 
 fn last_success(image: &Image) -> Option<WallTime> {
@@ -179,13 +188,13 @@ fn new_link(
     config: &Config,
     epoch: Epoch,
     image: &Image,
-    durable: u64,
+    (durable, found): (u64, u64),
     now: Now,
 ) -> Result<Option<Link>, AgentError> {
     let Some(nats) = &config.nats else { return Ok(None) };
     let disk = RealDisk::open(&config.state_dir).map_err(doing("open the state directory"))?;
     let sender = FactSender::new(config, nats);
-    let results = Results::new(sender, epoch, Outbox::new(disk), image.acked, durable);
+    let results = Results::new(sender, epoch, Outbox::new(disk, epoch), image.acked, durable, found);
     Ok(Some(Link::new(nats.clone(), config.nameless.clone(), results, now.wall)))
 }
 

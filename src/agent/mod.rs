@@ -17,6 +17,7 @@ mod clock;
 mod jobs;
 mod link;
 mod logs;
+mod machine;
 mod manager;
 mod rules;
 mod signals;
@@ -39,6 +40,7 @@ use smol::{LocalExecutor, Task};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::gate::Probe;
+use crate::job::limits::EVENTS_SHOWN;
 use crate::job::{
     BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Outcome, Readings, RecordJson,
     Reply, Request, RunId, Started, WallTime,
@@ -220,6 +222,8 @@ struct Agent {
     link: Option<Link>,
     /// The end of the newest run that succeeded.
     last_success: Option<WallTime>,
+    /// The newest events that are durable, with their numbers.
+    recent: VecDeque<(u64, DeviceEvent)>,
     _tasks: Vec<Task<()>>,
 }
 
@@ -387,7 +391,13 @@ impl Agent {
                         self.last_success = self.last_success.max(Some(record.ended));
                     }
                 }
-                Entry::Event(_) => news = true,
+                Entry::Event(event) => {
+                    news = true;
+                    if self.recent.len() >= EVENTS_SHOWN {
+                        self.recent.pop_front();
+                    }
+                    self.recent.push_back((next_seq, event.clone()));
+                }
                 Entry::Eras(eras) => {
                     log::warn!("{}", clock::era_in_words(eras));
                     continue;

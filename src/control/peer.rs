@@ -49,6 +49,7 @@ impl Peer {
             | Request::Show { .. }
             | Request::History { .. }
             | Request::Logs { .. }
+            | Request::Events { .. }
             | Request::Run { .. }
             | Request::Stop { .. }
             | Request::Pause { .. }
@@ -89,6 +90,7 @@ mod tests {
                 Request::Show { job: job() },
                 Request::History { job: None, limit: 1 },
                 Request::Logs { job: job(), run: None, from: 0, follow: true },
+                Request::Events { limit: 1 },
                 Request::Run { job: job(), id: None, force: true, wait: true },
                 Request::Stop { job: job(), id: None },
                 Request::Pause { job: job() },

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::entry::{LastRun, PendingStage};
 use super::fire::{CommandId, Epoch, RunId, Trigger};
-use super::json::RecordJson;
+use super::json::{EventJson, RecordJson};
 use super::name::{AgentName, JobName};
 use super::require::Readings;
 use super::text::Revision;
@@ -48,6 +48,12 @@ pub enum Request {
         /// Answer again whenever there is more, until the run is over.
         #[serde(default, skip_serializing_if = "is_false")]
         follow: bool,
+    },
+    /// The newest events of the device, newest last.
+    Events {
+        /// At most this many.
+        #[serde(default = "history_rows")]
+        limit: usize,
     },
     /// Start a job now.
     Run {
@@ -100,6 +106,11 @@ fn history_rows() -> usize {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -116,6 +127,8 @@ pub enum Reply {
     Records(Vec<RecordJson>),
     /// To `logs`: a part of the output; with `follow` one after the other.
     Log(LogPart),
+    /// To `events`.
+    Events(Vec<EventJson>),
     /// To `run`: its intent or pending is durable.
     Accepted {
         /// The command's id.
@@ -368,6 +381,9 @@ pub struct Status {
     pub waiting: Vec<PendingRow>,
     /// Definitions and files that are refused now.
     pub refused: Vec<RefusedRow>,
+    /// The newest events of the device, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventJson>,
     /// The last readings of the machine.
     pub readings: Readings,
     /// The store's figures.
@@ -452,6 +468,12 @@ pub struct JournalStatus {
     pub written: u64,
     /// Syncs asked of the disk.
     pub syncs: u64,
+    /// Executions whose ends are among it: what was written and synced per run can be told from these three.
+    #[serde(default)]
+    pub runs: u64,
+    /// Outputs that a full disk had left out of their records.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outputs_left_out: u64,
     /// Facts that no disk took.
     pub unrecorded: u64,
     /// What the disk said last, while it refuses.

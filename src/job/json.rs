@@ -195,6 +195,11 @@ enum KindDef {
         phase: String,
         reason: String,
     },
+    NewEpoch {
+        old_epoch: Epoch,
+        last_seq: u64,
+        why: String,
+    },
 }
 
 /// [`EventKind`] in its JSON form.

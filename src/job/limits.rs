@@ -57,6 +57,8 @@ pub const REPLY_BYTES: usize = 8 * 1024 * 1024;
 pub const CONNECTIONS: usize = 32;
 /// Records that one `history` answers with, at most.
 pub const HISTORY_ROWS: usize = 1_000;
+/// Events that `status` shows, and that are kept in memory for it: the newest.
+pub const EVENTS_SHOWN: usize = 8;
 /// A detail text in a record, in bytes.
 pub const DETAIL_BYTES: usize = 512;
 /// Environment variables of one job.

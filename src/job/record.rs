@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fire::{FireKey, Trigger};
+use super::fire::{Epoch, FireKey, Trigger};
 use super::name::JobName;
 use super::require::Readings;
 use super::text::Revision;
@@ -52,6 +52,17 @@ pub struct Record {
     pub gate: Readings,
     /// What the wall clock was worth.
     pub clock: Clock,
+}
+
+impl Record {
+    /// Leaves out what was kept of the output, for want of space; how much was printed stays. Whether anything was kept.
+    pub fn leave_out_output(&mut self) -> bool {
+        let Some(output) = self.output.as_mut().filter(|output| output.dropped < output.bytes) else {
+            return false;
+        };
+        *output = Output { bytes: output.bytes, dropped: output.bytes, ..Output::default() };
+        true
+    }
 }
 
 /// How a fire, or an attempt, ended.
@@ -231,6 +242,15 @@ pub enum EventKind {
         phase: String,
         /// What its process ended with.
         reason: String,
+    },
+    /// The numbers begin anew: the first fact of an epoch that follows another.
+    NewEpoch {
+        /// The epoch before.
+        old_epoch: Epoch,
+        /// Its last number.
+        last_seq: u64,
+        /// Why it ended.
+        why: String,
     },
 }
 

@@ -13,7 +13,8 @@ use super::error::StoreError;
 use super::frame::{self, Body, KeptFact, Unreadable, size_of};
 use super::header::Header;
 use super::replay::{Gap, replay, segment_name};
-use crate::job::{Entry, Image, JobName, Outcome};
+use super::takeover::{Numbers, Takeover, renumbered};
+use crate::job::{Acked, Entry, Image, JobName, Outcome};
 
 /// A frame of the compacted part, in bytes, about: a bad one costs no more than this.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -137,11 +138,9 @@ fn output_size(fact: &Entry) -> usize {
     }
 }
 
-/// The record without its output.
-pub(super) fn strip(fact: &mut Entry) {
-    if let Entry::Record(record) = fact {
-        record.output = None;
-    }
+/// Leaves out what a record's command printed. Whether there was any.
+pub(super) fn strip(fact: &mut Entry) -> bool {
+    if let Entry::Record(record) = fact { record.leave_out_output() } else { false }
 }
 
 impl Plan {
@@ -281,45 +280,32 @@ impl<'a, F: DiskFile> Writer<'a, F> {
         Ok(())
     }
 
-    /// Writes what `source` adds up to; tells what of it was missing.
+    /// Writes what `source` adds up to, in a new epoch if there is a takeover; tells what of it was missing.
     pub(super) fn compact(
         &mut self,
         source: &Source<'_, F>,
         keep: Keep,
         budget: u64,
+        takeover: Option<&Takeover>,
     ) -> Result<Vec<Gap>, StoreError> {
         let Source { file, header, end, unreadable } = source;
         let name = segment_name(header.number);
         let mut plan = Plan::new(keep);
-        let old = replay(*file, header, *end, *unreadable, |seq, fact| plan.count(seq, &fact))
+        let mut old = replay(*file, header, *end, *unreadable, |seq, fact| plan.count(seq, &fact))
             .map_err(StoreError::disk("read", &name))?;
         plan.settle(&old.image, budget);
+        if takeover.is_some() {
+            old.image.acked = Acked { through: 0, told: 0, ..old.image.acked };
+        }
         self.image(&old.image)?;
 
-        let mut chunk = Chunk::default();
-        let mut result = Ok(());
-        replay(*file, header, *end, *unreadable, |seq, mut fact| {
-            let last = match plan.judge(seq, &fact) {
-                Fate::Drop => return,
-                Fate::Keep { last, strip: output } => {
-                    if output {
-                        strip(&mut fact);
-                    }
-                    last
-                }
-            };
-            let size = size_of(&fact);
-            if result.is_ok()
-                && let Some(facts) = chunk.add(KeptFact { seq, last, fact }, size)
-            {
-                result = self.push(&Body::Kept(&facts));
-            }
+        let mut facts = Facts::new(self, takeover);
+        replay(*file, header, *end, *unreadable, |seq, fact| {
+            let fate = plan.judge(seq, &fact);
+            facts.take(seq, fact, fate);
         })
         .map_err(StoreError::disk("read", &name))?;
-        result?;
-        if !chunk.items.is_empty() {
-            self.push(&Body::Kept(&chunk.items))?;
-        }
+        facts.end()?;
         let Image { newest, last_run, commands, .. } = &old.image;
         self.push(&Body::Base { newest: *newest, last_run: *last_run, commands: commands.clone() })?;
         Ok(old.gaps)
@@ -349,6 +335,64 @@ impl<'a, F: DiskFile> Writer<'a, F> {
         self.flush()?;
         self.file.sync().map_err(StoreError::disk("sync", self.name))?;
         Ok((self.flushed, self.frames))
+    }
+}
+
+/// Writes the facts that are kept, in frames of some.
+struct Facts<'a, 'b, F> {
+    writer: &'a mut Writer<'b, F>,
+    chunk: Chunk<KeptFact>,
+    numbers: Option<Numbers>,
+    /// The first fact of a new epoch, until it is written.
+    first: Option<Entry>,
+    result: Result<(), StoreError>,
+}
+
+impl<'a, 'b, F: DiskFile> Facts<'a, 'b, F> {
+    fn new(writer: &'a mut Writer<'b, F>, takeover: Option<&Takeover>) -> Self {
+        Self {
+            writer,
+            chunk: Chunk::default(),
+            numbers: takeover.map(Takeover::numbers),
+            first: takeover.map(|takeover| Entry::Event(takeover.event.clone())),
+            result: Ok(()),
+        }
+    }
+
+    fn take(&mut self, seq: u64, fact: Entry, fate: Fate) {
+        let (seq, mut fact) = match &mut self.numbers {
+            Some(numbers) => (numbers.of(seq), renumbered(fact)),
+            None => (seq, fact),
+        };
+        if seq > 1 {
+            self.tell_first();
+        }
+        let Fate::Keep { last, strip: output } = fate else { return };
+        if output {
+            strip(&mut fact);
+        }
+        self.add(KeptFact { seq, last, fact });
+    }
+
+    fn tell_first(&mut self) {
+        if let Some(fact) = self.first.take() {
+            self.add(KeptFact { seq: 1, last: false, fact });
+        }
+    }
+
+    fn add(&mut self, fact: KeptFact) {
+        let size = size_of(&fact.fact);
+        if self.result.is_ok()
+            && let Some(facts) = self.chunk.add(fact, size)
+        {
+            self.result = self.writer.push(&Body::Kept(&facts));
+        }
+    }
+
+    fn end(mut self) -> Result<(), StoreError> {
+        self.tell_first();
+        self.result?;
+        if self.chunk.items.is_empty() { Ok(()) } else { self.writer.push(&Body::Kept(&self.chunk.items)) }
     }
 }
 

@@ -94,6 +94,13 @@ pub trait DiskFile {
     /// # Errors
     /// What the system says: from then on nothing is known of what was written since the last success.
     fn sync(&self) -> io::Result<()>;
+
+    /// Forgets what memory holds of it from here on, where that was synced: what is read then comes from the disk. Without
+    /// it, bytes that a failed sync lost can be read until the power goes. As far as the system does it (`posix_fadvise(2)`).
+    ///
+    /// # Errors
+    /// What the system says.
+    fn forget(&self, from: u64) -> io::Result<()>;
 }
 
 /// Why the lock was not given.

@@ -1,4 +1,4 @@
-//! Reading records back, beside the thread that writes.
+//! Reading records and events back, beside the thread that writes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,9 +8,10 @@ use super::error::StoreError;
 use super::frame::{Unreadable, size_of};
 use super::header::Kind;
 use super::journal::segment_number;
+use super::recover::is_no_segment;
 use super::replay::{kind_of, replay, segment_name};
 use crate::job::limits::REPLY_BYTES;
-use crate::job::{Entry, JobName, Record};
+use crate::job::{DeviceEvent, Entry, JobName, Record};
 
 /// A compaction may take the segment away between finding and opening it; each retry means that another one did.
 const TRIES: usize = 8;
@@ -26,20 +27,40 @@ pub fn history<D: Disk>(
     job: Option<&JobName>,
     limit: usize,
 ) -> Result<Vec<(u64, Record)>, StoreError> {
-    let mut found = Newest { limit, bytes: 0, records: VecDeque::new() };
+    let of_job = |fact| match fact {
+        Entry::Record(record) if job.is_none_or(|job| *job == record.key.job) => Some(*record),
+        _ => None,
+    };
+    newest(disk, limit, of_job)
+}
+
+/// The newest `limit` events, likewise.
+///
+/// # Errors
+/// As for [`history`].
+pub fn events<D: Disk>(disk: &D, limit: usize) -> Result<Vec<(u64, DeviceEvent)>, StoreError> {
+    let event = |fact| if let Entry::Event(event) = fact { Some(event) } else { None };
+    newest(disk, limit, event)
+}
+
+fn newest<D: Disk, T>(
+    disk: &D,
+    limit: usize,
+    wanted: impl Fn(Entry) -> Option<T>,
+) -> Result<Vec<(u64, T)>, StoreError> {
+    let mut found = Newest { limit, bytes: 0, facts: VecDeque::new() };
     let Some((number, file)) = open_newest(disk)? else { return Ok(Vec::new()) };
     let name = segment_name(number);
     let Kind::Ours(header) = kind_of(&file, number) else { return Ok(Vec::new()) };
     let end = file.size().map_err(StoreError::disk("read", &name))?;
     replay(&file, &header, end, Unreadable::Skip, |seq, fact| {
-        if let Entry::Record(record) = fact
-            && job.is_none_or(|job| *job == record.key.job)
-        {
-            found.add(seq, *record);
+        let size = size_of(&fact);
+        if let Some(fact) = wanted(fact) {
+            found.add(seq, size, fact);
         }
     })
     .map_err(StoreError::disk("read", &name))?;
-    Ok(found.records.into_iter().map(|(seq, _, record)| (seq, record)).collect())
+    Ok(found.facts.into_iter().map(|(seq, _, fact)| (seq, fact)).collect())
 }
 
 /// The segment with the highest number that is ours.
@@ -56,6 +77,7 @@ pub(super) fn open_newest<D: Disk>(disk: &D) -> Result<Option<(u64, D::File)>, S
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => gone = true,
+                Err(error) if is_no_segment(&error) => {}
                 Err(error) => return Err(StoreError::disk("open", &segment_name(number))(error)),
             }
         }
@@ -66,21 +88,18 @@ pub(super) fn open_newest<D: Disk>(disk: &D) -> Result<Option<(u64, D::File)>, S
     Ok(None)
 }
 
-struct Newest {
+struct Newest<T> {
     limit: usize,
     bytes: usize,
-    records: VecDeque<(u64, usize, Record)>,
+    facts: VecDeque<(u64, usize, T)>,
 }
 
-impl Newest {
-    fn add(&mut self, seq: u64, record: Record) {
-        let entry = Entry::Record(Box::new(record));
-        let size = size_of(&entry);
-        let Entry::Record(record) = entry else { return };
+impl<T> Newest<T> {
+    fn add(&mut self, seq: u64, size: usize, fact: T) {
         self.bytes += size;
-        self.records.push_back((seq, size, *record));
-        while self.records.len() > self.limit || self.bytes > REPLY_BYTES {
-            let Some((_, size, _)) = self.records.pop_front() else { break };
+        self.facts.push_back((seq, size, fact));
+        while self.facts.len() > self.limit || self.bytes > REPLY_BYTES {
+            let Some((_, size, _)) = self.facts.pop_front() else { break };
             self.bytes -= size;
         }
     }

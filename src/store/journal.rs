@@ -4,13 +4,12 @@ use super::compact::{Keep, Writer, strip};
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::frame::{numbered, push_commit};
-use super::header::{HEADER_BYTES, Header};
-use super::recover::{Chore, Live, damage, find, number_of};
+use super::header::{HEADER_BYTES, Header, WRITES};
+use super::recover::{Chore, Live, RESERVE, damage, find, number_of};
 use super::replay::segment_name;
-use crate::job::{Acked, Entry, Epoch, EventKind, Image, JournalStatus};
+use super::takeover::{Takeover, is_anothers, without_numbers};
+use crate::job::{Acked, DeviceEvent, Entry, Epoch, EventKind, Id128, Image, JournalStatus, Now};
 
-/// The file that is given up when the disk is full.
-const RESERVE: &str = "reserve";
 /// Its size, in bytes (DESIGN section 8).
 const RESERVE_BYTES: u64 = 256 * 1024;
 /// Commits after which a lost reserve is tried for again.
@@ -27,8 +26,12 @@ pub struct Options {
     pub disk_bytes: u64,
     /// Records kept per job (`history`).
     pub history: usize,
-    /// 128 random bits: the epoch of a journal that is begun now.
+    /// 128 random bits: the epoch of a journal that is begun now, or that another machine had.
     pub fresh_epoch: Epoch,
+    /// Digests of what names this machine, the best first; none: nobody knows.
+    pub machine: Vec<Id128>,
+    /// When it is opened: what the event of a new epoch says.
+    pub now: Now,
     /// What becomes of facts that nobody acknowledged.
     pub unsent: Unsent,
 }
@@ -51,6 +54,12 @@ pub struct Recovered {
     pub epoch: Epoch,
     /// The next record's number.
     pub next_seq: u64,
+    /// Numbers up to here are durable: what is beyond may be gone after a power cut, and must not be sent.
+    pub durable: u64,
+    /// The epoch before, if this one begins now: another machine has the journal. The event that says so is in it already.
+    pub old_epoch: Option<Epoch>,
+    /// The newest events, with their numbers.
+    pub recent: Vec<(u64, DeviceEvent)>,
     /// What was found wrong. Commit them as events with the first turn: until then each start finds them again. In
     /// `Damaged`, `to < from` means that no number is missing, and `from = to = 0` that nobody knows which are.
     pub notes: Vec<EventKind>,
@@ -88,6 +97,8 @@ pub struct Journal<D: Disk> {
     notes: Vec<EventKind>,
     /// What the centre has.
     acked: Acked,
+    /// A new epoch that is not written yet.
+    takeover: Option<Takeover>,
     /// No compaction before the segment is this long: the last one failed.
     not_before: u64,
     /// Fresh segments that were given up, but whose names may be there, or come back with the power: they would win over
@@ -120,10 +131,28 @@ impl<D: Disk> Journal<D> {
     /// The lock is held, or the directory cannot be read.
     pub fn open(disk: D, options: Options) -> Result<(Self, Recovered), StoreError> {
         let lock = disk.lock()?;
-        let found = find(&disk)?;
+        let mut found = find(&disk)?;
+        let mut epoch = found.live.as_ref().map_or(options.fresh_epoch, |live| live.header.epoch);
+        let mut takeover = None;
+        if let Some(live) = &mut found.live
+            && is_anothers(live.header.machine, &options.machine)
+        {
+            let begun = Takeover::begin(live, &mut found.image, &mut found.recent, options.now)
+                .map_err(StoreError::disk("read", &live.name()))?;
+            (epoch, found.next_seq, found.durable) = (options.fresh_epoch, begun.next_seq, 0);
+            found.notes.iter_mut().for_each(without_numbers);
+            takeover = Some(begun);
+        }
         let acked = found.image.acked;
-        let epoch = found.live.as_ref().map_or(options.fresh_epoch, |live| live.header.epoch);
-        let recovered = Recovered { image: found.image, epoch, next_seq: found.next_seq, notes: found.notes };
+        let mut recovered = Recovered {
+            image: found.image,
+            epoch,
+            next_seq: found.next_seq,
+            durable: found.durable,
+            old_epoch: takeover.as_ref().and_then(Takeover::old_epoch),
+            recent: found.recent.into_vec(),
+            notes: found.notes,
+        };
         let mut journal = Self {
             disk,
             options,
@@ -135,6 +164,7 @@ impl<D: Disk> Journal<D> {
             chores: found.chores,
             notes: Vec::new(),
             acked,
+            takeover,
             not_before: 0,
             strays: Vec::new(),
             reserve: Reserve::Missing,
@@ -148,6 +178,7 @@ impl<D: Disk> Journal<D> {
                 Ok(()) => journal.do_chores(),
                 Err(error) => {
                     log::warn!("sync the state directory: {error}; the next commit begins a new segment");
+                    recovered.durable = 0;
                     if let Some(live) = &mut journal.live {
                         live.sound = false;
                     }
@@ -156,7 +187,7 @@ impl<D: Disk> Journal<D> {
         }
         if found.names.iter().any(|name| name == RESERVE) {
             journal.reserve = Reserve::Held;
-        } else {
+        } else if journal.live.is_some() {
             journal.take_reserve();
         }
         Ok((journal, recovered))
@@ -173,11 +204,15 @@ impl<D: Disk> Journal<D> {
             return Ok(committed);
         }
         let stored = match self.reserve {
-            Reserve::Spent => self.store(&lean(entries), durability),
+            Reserve::Spent => {
+                let (lean, left_out) = lean(entries);
+                self.store(&lean, durability).map(|()| self.counts.outputs_left_out += left_out)
+            }
             Reserve::Held | Reserve::Missing => self.store(entries, durability),
         };
         match stored {
             Ok(()) => {
+                self.counts.runs += entries.iter().filter(|entry| is_run(entry)).count() as u64;
                 self.next_seq += committed.count;
                 let acked = entries.iter().rev().find_map(|entry| match entry {
                     Entry::Acked(acked) => Some(*acked),
@@ -338,14 +373,16 @@ impl<D: Disk> Journal<D> {
         durability: Durability,
         error: StoreError,
     ) -> Result<(), StoreError> {
-        let lean = lean(entries);
+        let (lean, left_out) = lean(entries);
         if !self.release_reserve() && lean == entries {
             return Err(error);
         }
         match self.append(&lean, durability) {
             Err(_) if !self.is_sound() => self.rewrite(&lean).map_err(|_| error),
             result => result.map_err(|_| error),
-        }
+        }?;
+        self.counts.outputs_left_out += left_out;
+        Ok(())
     }
 
     /// After a commit: gets the reserve back. What was released has room for a compaction, where there is something
@@ -384,7 +421,14 @@ impl<D: Disk> Journal<D> {
         let number = self.next_number;
         self.next_number = number.saturating_add(1);
         let next_seq = self.live.as_ref().map_or(self.next_seq, |live| live.synced_seq);
-        let header = Header { number, epoch: self.epoch, next_seq, acked_through: self.acked.through };
+        let header = Header {
+            version: WRITES,
+            number,
+            epoch: self.epoch,
+            next_seq,
+            acked_through: self.acked.through,
+            machine: self.machine(),
+        };
         let name = segment_name(number);
         let new = format!("{name}.new");
         let fresh = self.write_fresh(&new, header, entries).inspect_err(|_| self.discard(&new))?;
@@ -404,9 +448,20 @@ impl<D: Disk> Journal<D> {
             self.retire(&old);
         }
         self.unsynced.clear();
+        self.takeover = None;
         self.not_before = 0;
         self.do_chores();
+        if self.reserve == Reserve::Missing {
+            self.take_reserve();
+        }
         Ok(())
+    }
+
+    /// Whose the epoch is: as it was bound, or by the best name of this machine.
+    fn machine(&self) -> Id128 {
+        let bound = self.live.as_ref().map(|live| live.header.machine).filter(|_| self.takeover.is_none());
+        let bound = bound.filter(|bound| *bound != Id128::default());
+        bound.or(self.options.machine.first().copied()).unwrap_or_default()
     }
 
     fn write_fresh(
@@ -419,9 +474,11 @@ impl<D: Disk> Journal<D> {
         let mut writer = Writer::new(&file, name, &header);
         let mut gaps = Vec::new();
         if let Some(old) = &self.live {
-            let unsent_above = (self.options.unsent == Unsent::Kept).then_some(self.acked.through);
+            let takeover = self.takeover.as_ref();
+            let through = takeover.map_or(self.acked.through, |takeover| takeover.above);
+            let unsent_above = (self.options.unsent == Unsent::Kept).then_some(through);
             let keep = Keep { history: self.options.history, unsent_above };
-            gaps = writer.compact(&old.source(), keep, self.disk_bytes() / 4)?;
+            gaps = writer.compact(&old.source(), keep, self.disk_bytes() / 4, takeover)?;
         }
         let base = writer.len().max(HEADER_BYTES);
         let held = [self.unsynced.as_slice(), entries].concat();
@@ -436,7 +493,11 @@ impl<D: Disk> Journal<D> {
         if let Some(old) = self.live.as_mut().filter(|old| !old.damaged && !gaps.is_empty()) {
             old.damaged = true;
             let aside = format!("damaged-{}", old.header.number);
-            self.notes.extend(gaps.into_iter().map(|gap| damage(gap, &aside)));
+            let mut notes: Vec<EventKind> = gaps.into_iter().map(|gap| damage(gap, &aside)).collect();
+            if self.takeover.is_some() {
+                notes.iter_mut().for_each(without_numbers);
+            }
+            self.notes.extend(notes);
         }
         let synced_seq = header.next_seq + numbered(&held);
         Ok(Live { file, header, len, synced: len, synced_seq, base, sound: true, damaged: false })
@@ -474,9 +535,14 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// The entries without outputs.
-fn lean(entries: &[Entry]) -> Vec<Entry> {
+/// The entries without outputs, and how many had one.
+fn lean(entries: &[Entry]) -> (Vec<Entry>, u64) {
     let mut lean = entries.to_vec();
-    lean.iter_mut().for_each(strip);
-    lean
+    let left_out = lean.iter_mut().filter_map(|entry| strip(entry).then_some(())).count();
+    (lean, left_out as u64)
+}
+
+/// Whether this is the end of an execution.
+fn is_run(entry: &Entry) -> bool {
+    matches!(entry, Entry::Record(record) if record.attempt > 0)
 }

@@ -1,9 +1,9 @@
-//! A disk in memory for tests: it fails at the operation it is told to, fills up, and loses power with whatever was
-//! not synced. Operations that change something are counted from 0: create, append, sync, rename, remove, directory
-//! sync, cut, allocate. Reading is not counted.
+//! A disk in memory for tests: it fails at the operation it is told to, fills up, becomes read-only, has bad sectors, and
+//! loses power with whatever was not synced. Operations are counted from 0, by [`Op`]; reading is not.
 //!
 //! It is as unkind as POSIX allows: an append that fails may have written half; a failed sync loses for good what was
-//! written before it, although it can still be read until the power goes; a name that was not synced may be gone.
+//! written before it, although it can still be read until the power goes or it is [forgotten](DiskFile::forget), and the
+//! next sync pretends that all is well; a name that was not synced may be gone.
 
 mod state;
 
@@ -12,6 +12,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile, LockRefused};
 use state::{Change, Dice, NameChange, Node, State, Verdict, error, missing};
+
+/// An operation that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Op {
+    /// [`Disk::open`].
+    Open,
+    /// [`Disk::create`].
+    Create,
+    /// [`DiskFile::append`].
+    Append,
+    /// [`DiskFile::sync`].
+    Sync,
+    /// [`Disk::rename`].
+    Rename,
+    /// [`Disk::remove`].
+    Remove,
+    /// [`Disk::sync_dir`].
+    SyncDir,
+    /// [`DiskFile::set_len`].
+    Cut,
+    /// [`DiskFile::allocate`].
+    Allocate,
+}
 
 /// What an operation does instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +58,8 @@ pub enum Loss {
     Prefix(u64),
     /// Some writes, whole or in part, in no order, and the first of the names, by this seed.
     Some(u64),
+    /// Any sectors of 512 bytes of what was written, in no order, and the first of the names, by this seed.
+    Sectors(u64),
 }
 
 /// The disk. Clones share it.
@@ -59,10 +84,16 @@ impl MemDisk {
         MemFile { disk: self.clone(), node }
     }
 
-    /// Operations so far.
+    /// How many operations so far.
     #[must_use]
     pub fn ops(&self) -> u64 {
-        self.state().ops
+        self.state().ops.len() as u64
+    }
+
+    /// The operations so far.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Op> {
+        self.state().ops.clone()
     }
 
     /// Lets operation `op` go wrong.
@@ -80,6 +111,21 @@ impl MemDisk {
         let mut state = self.state();
         state.faults.clear();
         state.fails_from = None;
+        state.read_only_from = None;
+    }
+
+    /// Makes the disk read-only from operation `op` on, until [`heal`](Self::heal): as the kernel does after an error.
+    pub fn read_only_from(&self, op: u64) {
+        self.state().read_only_from = Some(op);
+    }
+
+    /// A part of a file that is there cannot be read from now on.
+    pub fn set_unreadable(&self, name: &str, bytes: core::ops::Range<u64>) {
+        let mut state = self.state();
+        let node = state.names.get(name).copied();
+        if let Some(node) = node.and_then(|node| state.nodes.get_mut(node)) {
+            node.unreadable = bytes;
+        }
     }
 
     /// Bounds the bytes of all files; `None`: no bound.
@@ -105,6 +151,7 @@ impl MemDisk {
                 durable: data.clone(),
                 data,
                 allocated: node.allocated,
+                unreadable: node.unreadable.clone(),
                 ..Node::default()
             });
         }
@@ -156,7 +203,7 @@ impl Disk for MemDisk {
 
     fn open(&self, name: &str) -> io::Result<MemFile> {
         let mut state = self.state();
-        if state.off {
+        if !matches!(state.op(Op::Open)?, Verdict::Go) {
             return Err(error());
         }
         let node = *state.names.get(name).ok_or_else(|| missing(name))?;
@@ -167,7 +214,7 @@ impl Disk for MemDisk {
         let mut state = self.state();
         let node = state.nodes.len();
         state.nodes.push(Node::default());
-        state.change_name(NameChange::Set(name.to_owned(), node))?;
+        state.change_name(Op::Create, NameChange::Set(name.to_owned(), node))?;
         Ok(self.handle(&mut state, node))
     }
 
@@ -176,7 +223,7 @@ impl Disk for MemDisk {
         if !state.names.contains_key(from) {
             return Err(missing(from));
         }
-        state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()))
+        state.change_name(Op::Rename, NameChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -184,7 +231,7 @@ impl Disk for MemDisk {
         if !state.names.contains_key(name) {
             return Err(missing(name));
         }
-        state.change_name(NameChange::Remove(name.to_owned()))
+        state.change_name(Op::Remove, NameChange::Remove(name.to_owned()))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -193,7 +240,7 @@ impl Disk for MemDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.state();
-        let verdict = state.op()?;
+        let verdict = state.op(Op::SyncDir)?;
         // After half of it, which names are durable is open: they stay changes, for the dice.
         if matches!(verdict, Verdict::Go) {
             state.durable_names = state.names.clone();
@@ -241,9 +288,9 @@ impl Drop for MemFile {
 
 impl MemFile {
     /// Counts an operation and lets it work on the node.
-    fn op<T>(&self, work: impl FnOnce(&mut Node, Verdict, usize) -> io::Result<T>) -> io::Result<T> {
+    fn op<T>(&self, op: Op, work: impl FnOnce(&mut Node, Verdict, usize) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.disk.state();
-        let verdict = state.op()?;
+        let verdict = state.op(op)?;
         let space = state.space(self.node);
         work(state.nodes.get_mut(self.node).ok_or_else(error)?, verdict, space)
     }
@@ -264,12 +311,15 @@ impl DiskFile for MemFile {
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let bytes = node.data.get(from..).unwrap_or_default();
         let len = bytes.len().min(buffer.len());
+        if offset < node.unreadable.end && node.unreadable.start < offset + len as u64 {
+            return Err(error());
+        }
         buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         Ok(len)
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.op(|node, verdict, space| {
+        self.op(Op::Append, |node, verdict, space| {
             let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
             match verdict {
                 Verdict::Go if space < bytes.len() => {
@@ -290,7 +340,7 @@ impl DiskFile for MemFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.op(|node, verdict, _| {
+        self.op(Op::Cut, |node, verdict, _| {
             let len = usize::try_from(len).map_err(|_| error())?;
             if !matches!(verdict, Verdict::Fail) {
                 node.data.resize(len, 0);
@@ -301,7 +351,7 @@ impl DiskFile for MemFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.op(|node, verdict, space| match verdict {
+        self.op(Op::Allocate, |node, verdict, space| match verdict {
             Verdict::Go if (space as u64) < len => Err(io::ErrorKind::StorageFull.into()),
             Verdict::Go => {
                 node.allocated = len;
@@ -312,7 +362,7 @@ impl DiskFile for MemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.op(|node, verdict, _| match verdict {
+        self.op(Op::Sync, |node, verdict, _| match verdict {
             Verdict::Go => {
                 let changes = core::mem::take(&mut node.unsynced);
                 changes.iter().for_each(|change| change.apply(&mut node.durable));
@@ -326,5 +376,17 @@ impl DiskFile for MemFile {
                 Err(error())
             }
         })
+    }
+
+    fn forget(&self, from: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let node = state.nodes.get_mut(self.node).ok_or_else(error)?;
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let mut disk = node.durable.clone();
+        node.unsynced.iter().for_each(|change| change.apply(&mut disk));
+        // The length is not forgotten; where the disk has nothing there are zeros.
+        disk.resize(node.data.len(), 0);
+        node.data.iter_mut().zip(disk).skip(from).for_each(|(byte, on_disk)| *byte = on_disk);
+        Ok(())
     }
 }

@@ -1,13 +1,15 @@
 //! Numbered facts in order, for whoever sends them: read from the segment beside the thread that writes it, from where the
 //! last reading ended. Takes no lock and changes nothing.
 
+use std::io;
+
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::frame::{Body, Frames, Owned, Piece, Unreadable, is_numbered, size_of};
 use super::header::{HEADER_BYTES, Header, Kind};
 use super::history::open_newest;
 use super::replay::{kind_of, replay, segment_name};
-use crate::job::{Entry, EventKind};
+use crate::job::{Entry, Epoch, EventKind};
 
 /// Ranges that events tell to be missing, taken into account at most: what is beyond is told twice.
 const TOLD: usize = 1_024;
@@ -16,6 +18,7 @@ const TOLD: usize = 1_024;
 #[derive(Debug)]
 pub struct Outbox<D: Disk> {
     disk: D,
+    epoch: Epoch,
     place: Option<Place<D::File>>,
 }
 
@@ -43,9 +46,9 @@ pub struct Survey {
 }
 
 impl<D: Disk> Outbox<D> {
-    /// A reader of the journal on this disk.
-    pub fn new(disk: D) -> Self {
-        Self { disk, place: None }
+    /// A reader of the journal on this disk, of this epoch and no other.
+    pub fn new(disk: D, epoch: Epoch) -> Self {
+        Self { disk, epoch, place: None }
     }
 
     /// The facts in `(after, through]`, in the order of their numbers: at most `count`, and about `bytes` of the journal; at
@@ -120,10 +123,22 @@ impl<D: Disk> Outbox<D> {
     fn visit(&self, mut each: impl FnMut(u64, Entry)) -> Result<(), StoreError> {
         let Some((number, file)) = open_newest(&self.disk)? else { return Ok(()) };
         let name = segment_name(number);
-        let Kind::Ours(header) = kind_of(&file, number) else { return Ok(()) };
+        let Some(header) = self.header(&file, number)? else { return Ok(()) };
         let end = file.size().map_err(StoreError::disk("read", &name))?;
         replay(&file, &header, end, Unreadable::Skip, &mut each).map_err(StoreError::disk("read", &name))?;
         Ok(())
+    }
+
+    /// The segment's header. Of another epoch its numbers mean other facts: that of a new epoch is not written yet.
+    fn header(&self, file: &D::File, number: u64) -> Result<Option<Header>, StoreError> {
+        match kind_of(file, number) {
+            Kind::Ours(header) if header.epoch != self.epoch => {
+                let other = io::Error::other(format!("it is of epoch {}, not {}", header.epoch, self.epoch));
+                Err(StoreError::disk("read", &segment_name(number))(other))
+            }
+            Kind::Ours(header) => Ok(Some(header)),
+            Kind::Newer | Kind::Foreign => Ok(None),
+        }
     }
 
     /// Where to go on; a segment that replaced the last one is read from its begin.
@@ -133,7 +148,7 @@ impl<D: Disk> Outbox<D> {
         {
             return Ok(Some(place));
         }
-        let Kind::Ours(header) = kind_of(&file, number) else { return Ok(None) };
+        let Some(header) = self.header(&file, number)? else { return Ok(None) };
         Ok(Some(Place { number, header, file, offset: HEADER_BYTES, passed: 0 }))
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 
 use super::disk::{Disk, DiskFile, LockRefused};
 
@@ -35,10 +35,23 @@ impl RealDisk {
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let flags = flags | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Whatever lies there by that name: nothing is waited for.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = rustix::fs::openat(self.dir.as_fd(), name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(File::from(file))
     }
+
+    /// To write, or where that may not be, to read: what is there counts even if nothing can be added.
+    fn file_or_read_only(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        match self.file(name, flags | OFlags::RDWR) {
+            Err(error) if is_read_only(&error) => self.file(name, OFlags::RDONLY),
+            result => result,
+        }
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 impl Disk for RealDisk {
@@ -46,11 +59,12 @@ impl Disk for RealDisk {
     type Lock = RealLock;
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        self.file(name, OFlags::APPEND).map(RealFile)
+        self.file_or_read_only(name, OFlags::APPEND).map(RealFile)
     }
 
     fn create(&self, name: &str) -> io::Result<RealFile> {
-        self.file(name, OFlags::APPEND | OFlags::CREATE | OFlags::TRUNC).map(RealFile)
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::TRUNC;
+        self.file(name, flags).map(RealFile)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -77,7 +91,12 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self) -> Result<RealLock, LockRefused> {
-        let mut file = self.file(LOCK, OFlags::CREATE).map_err(LockRefused::Io)?;
+        let mut file = match self.file_or_read_only(LOCK, OFlags::CREATE) {
+            // Nobody could make it: the directory itself is what two agents would share.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.file(".", OFlags::RDONLY),
+            result => result,
+        }
+        .map_err(LockRefused::Io)?;
         match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockRefused::Held(pid_in(&file))),
@@ -145,5 +164,9 @@ impl DiskFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         // The new length is synced with the data: nothing could be read without it.
         self.0.sync_data()
+    }
+
+    fn forget(&self, from: u64) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(self.0.as_fd(), from, None, Advice::DontNeed)?)
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::disk::DiskFile;
 use super::frame::{Body, Frames, Owned, Piece, Unreadable, is_numbered};
-use super::header::{HEADER_BYTES, Header, Kind};
+use super::header::{HEADER_BYTES, Header, Kind, READS};
 use crate::job::{Entry, Image, LastRun};
 
 /// Ranges of missing numbers told apart, at most; what is beyond widens the last one.
@@ -35,9 +35,14 @@ pub(super) fn segment_name(number: u64) -> String {
 
 /// What the first bytes of segment `number` say it is. What cannot be read, or is a copy of another, is foreign.
 pub(super) fn kind_of(file: &impl DiskFile, number: u64) -> Kind {
+    kind_up_to(file, number, READS)
+}
+
+/// The same for whoever reads versions up to `reads`.
+pub(super) fn kind_up_to(file: &impl DiskFile, number: u64, reads: u32) -> Kind {
     let mut bytes = vec![0; usize::try_from(HEADER_BYTES).unwrap_or_default()];
     match file.read_at(&mut bytes, 0) {
-        Ok(len) => match Kind::of(bytes.get(..len).unwrap_or_default()) {
+        Ok(len) => match Kind::of(bytes.get(..len).unwrap_or_default(), reads) {
             Kind::Ours(header) if header.number != number => Kind::Foreign,
             kind => kind,
         },
@@ -142,6 +147,7 @@ mod tests {
     use super::super::MemDisk;
     use super::super::disk::Disk;
     use super::super::frame::{Borrowed, KeptFact, push_raw};
+    use super::super::header::WRITES;
     use super::*;
     use crate::job::{Clock, DeviceEvent, EventKind, Id128, WallTime};
 
@@ -165,7 +171,14 @@ mod tests {
                 commands: vec!["c".parse().unwrap()],
             },
         ];
-        let header = Header { number: 1, epoch: Id128([1; 16]), next_seq: u64::MAX, acked_through: 0 };
+        let header = Header {
+            version: WRITES,
+            number: 1,
+            epoch: Id128([1; 16]),
+            next_seq: u64::MAX,
+            acked_through: 0,
+            machine: Id128::default(),
+        };
         let mut segment = header.encode();
         for body in &bodies {
             let good = postcard::to_stdvec(body).unwrap();

@@ -2,8 +2,8 @@
 
 use super::rig::{Rig, wait_for};
 use leafcron::job::{
-    Clock, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, Intent, Outcome, RecordJson, Revision, RunId,
-    Trigger,
+    BootTime, Clock, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, Intent, Now, Outcome, RecordJson,
+    Revision, RunId, Trigger, WallTime,
 };
 use leafcron::store::{Durability, Journal, Options, RealDisk};
 
@@ -158,6 +158,8 @@ fn a_damaged_journal_starts_nothing_a_second_time() {
         disk_bytes: 1 << 20,
         history: 50,
         fresh_epoch: Id128::default(),
+        machine: Vec::new(),
+        now: Now { wall: WallTime::from_secs(0), boot: BootTime::from_millis(0), clock: Clock::Synced },
         unsent: leafcron::store::Unsent::History,
     };
     let (mut journal, _) = Journal::open(RealDisk::open(&rig.path("state")).unwrap(), options).unwrap();

@@ -125,3 +125,25 @@ fn a_frame_printed_by_a_job_is_no_frame() {
     assert_eq!(recovered.notes, []);
     assert_eq!(disk.content("journal-1").unwrap().len(), ends[5]);
 }
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_what_was_in_it() {
+    let (model, bytes, ends) = written(60);
+    let disk = disk_of(&bytes);
+    disk.set_unreadable("journal-1", 5_000..5_100);
+    let (mut journal, recovered) = open(&disk);
+    let found = state_of(&disk, &recovered);
+    // Read by blocks of 4 KiB, of which one is lost.
+    let (from, to) = (4_096 + 160, 8_192 + 160);
+    let first = ends.iter().position(|end| from < *end).unwrap();
+    let last = ends.iter().position(|end| to <= *end).unwrap();
+    let lost = model.states[first - 1].next_seq..model.states[last].next_seq;
+    let kept = model.now().records.iter().filter(|(seq, _)| !lost.contains(seq)).count();
+    assert!(found.records.len() >= kept && found.records.len() < model.now().records.len());
+    assert_eq!((recovered.notes.len(), found.next_seq), (1, model.now().next_seq));
+    // What could be read is in a segment of its own now, and the bad one is set aside.
+    journal.commit(&[event(1)], Durability::Synced).unwrap();
+    drop(journal);
+    assert_eq!(reopened(&disk).0.records, found.records);
+    assert!(disk.names().contains(&"damaged-1".to_owned()));
+}

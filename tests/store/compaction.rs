@@ -5,8 +5,8 @@ use leafcron::store::mem::{Fault, Loss};
 use leafcron::store::{Durability, Journal, MemDisk, Options, history};
 
 use crate::sample::{
-    ALL, Model, event, intent, job, open, open_with, options, record, reopened, segment, started, state_of,
-    turns,
+    ALL, Model, event, has_output, intent, job, open, open_with, options, record, reopened, segment, started,
+    state_of, turns,
 };
 
 fn small(history: usize) -> Options {
@@ -135,7 +135,7 @@ fn the_oldest_give_way_to_the_bound_then_the_outputs_of_the_last() {
     }
     journal.compact().unwrap();
     let left = history(&disk, None, ALL).unwrap();
-    let outputs: Vec<bool> = left.iter().map(|(_, record)| record.output.is_some()).collect();
+    let outputs: Vec<bool> = left.iter().map(|(_, record)| has_output(record)).collect();
     assert_eq!(outputs, [false, false, true]);
     drop(journal);
     assert_eq!(reopened(&disk).0.image.last.len(), 3);

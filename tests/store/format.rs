@@ -7,9 +7,12 @@ use leafcron::job::{
     LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Provisional, Readings, Reason, Record,
     RunId, Source, Started, StopWhy, Trigger,
 };
-use leafcron::store::{Durability, MemDisk};
+use leafcron::store::{Durability, MemDisk, Options};
 
-use crate::sample::{BOOT, Model, at, event, intent, job, open, pending, record, segment, started, state_of};
+use crate::sample::{
+    BOOT, Model, State, at, event, intent, job, open, open_with, options, pending, record, segment, started,
+    state_of,
+};
 
 /// Every entry, every kind of event, and a record with everything in it.
 fn one_of_each() -> Vec<Entry> {
@@ -153,11 +156,65 @@ fn eras() -> (Vec<(&'static str, Vec<u8>)>, Model) {
     (vec![("journal-eras", first), ("journal-eras-2", second)], model)
 }
 
+/// A segment that another machine took over: bound, with the event of a new epoch, and facts without a number.
+fn bound() -> (Vec<u8>, State) {
+    let disk = MemDisk::new();
+    let on = |machine: u8, epoch| Options {
+        machine: vec![Id128([machine; 16])],
+        fresh_epoch: Id128([epoch; 16]),
+        ..options()
+    };
+    let (mut journal, _) = open_with(&disk, on(1, 0xe9));
+    let acked = Entry::Acked(Acked { through: 2, stream_sequence: 80, told: 2 });
+    journal.commit(&[event(1), record(1, 8), acked, record(2, 0), event(3)], Durability::Synced).unwrap();
+    drop(journal);
+    let (mut journal, _) = open_with(&disk, on(2, 0xe0));
+    journal.commit(&[intent(4)], Durability::Synced).unwrap();
+    drop(journal);
+    let (_, recovered) = open_with(&disk, on(2, 0xe8));
+    (disk.content(&segment(&disk)).unwrap(), state_of(&disk, &recovered))
+}
+
+/// What can be read at all must have been seen: golden bytes for each version that is read.
+#[test]
+fn every_version_that_is_read_has_golden_bytes() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut versions = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(golden).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        if bytes.starts_with(b"leafcron") {
+            versions.insert(u32::from_le_bytes(bytes[8..12].try_into().unwrap()));
+        }
+    }
+    // The newest version that this release reads: one above is newer to it.
+    let reads = (1u32..).find(|version| {
+        let disk = MemDisk::new();
+        disk.put("journal-1", &[b"leafcron".as_slice(), &(version + 1).to_le_bytes()].concat());
+        matches!(open(&disk).1.notes[..], [EventKind::Newer { .. }])
+    });
+    assert_eq!(versions, (1..=reads.unwrap()).collect());
+}
+
+#[test]
+fn a_definition_is_kept_as_the_json_text_that_was_given() {
+    let text = r#"{"command":"echo ä","schedule":"0 3 * * *","timeout":"90s"}"#;
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let defined = Entry::Defined { job: job(0), source: Source::Agent, text: text.to_owned() };
+    journal.commit(&[defined], Durability::Synced).unwrap();
+    let bytes = disk.content(&segment(&disk)).unwrap();
+    assert!(bytes.windows(text.len()).any(|part| part == text.as_bytes()), "no second form of it");
+    journal.compact().unwrap();
+    let bytes = disk.content(&segment(&disk)).unwrap();
+    assert!(bytes.windows(text.len()).any(|part| part == text.as_bytes()));
+}
+
 #[test]
 fn a_journal_of_format_1_is_written_as_it_always_was() {
     let mut journals = journals().0;
     journals.push(("journal-linked", linked().0));
     journals.extend(eras().0);
+    journals.push(("journal-bound", bound().0));
     for (name, bytes) in journals {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         if std::env::var_os("LEAFCRON_BLESS").is_some() {
@@ -170,9 +227,11 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
 #[test]
 fn a_journal_of_format_1_is_read_as_it_always_was() {
     let (model, linked, eras) = (journals().1, linked().1, eras().1);
+    let bound = bound().1;
     let files = [
         ("journal-1", include_bytes!("../golden/journal-eras").as_slice(), &eras.states[1]),
         ("journal-2", include_bytes!("../golden/journal-eras-2").as_slice(), &eras.states[2]),
+        ("journal-2", include_bytes!("../golden/journal-bound").as_slice(), &bound),
         ("journal-1", include_bytes!("../golden/journal-linked").as_slice(), &linked.states[1]),
         ("journal-1", include_bytes!("../golden/journal-1").as_slice(), &model.states[2]),
         ("journal-2", include_bytes!("../golden/journal-2").as_slice(), &model.states[3]),

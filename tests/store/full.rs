@@ -1,10 +1,11 @@
 //! A full disk.
 
-use leafcron::job::Entry;
 use leafcron::store::mem::Loss;
 use leafcron::store::{Durability, MemDisk, Options, StoreError, history};
 
-use crate::sample::{ALL, Model, event, intent, open, open_with, options, record, reopened, state_of};
+use crate::sample::{
+    ALL, Model, event, has_output, intent, lean, open, open_with, options, record, reopened, state_of,
+};
 
 const RESERVE: u64 = 256 * 1024;
 
@@ -13,16 +14,6 @@ fn disk_with(bytes: u64) -> MemDisk {
     let disk = MemDisk::new();
     disk.set_capacity(Some(RESERVE + bytes));
     disk
-}
-
-fn lean(entries: &[Entry]) -> Vec<Entry> {
-    let strip = |entry: &Entry| match entry {
-        Entry::Record(record) => {
-            Entry::Record(Box::new(leafcron::job::Record { output: None, ..(**record).clone() }))
-        }
-        other => other.clone(),
-    };
-    entries.iter().map(strip).collect()
 }
 
 #[test]
@@ -42,7 +33,7 @@ fn the_reserve_takes_intents_and_records_without_output_and_then_nothing() {
             let more = bytes - core::mem::replace(&mut written, bytes);
             // After a compaction the figure does not say it.
             let newest = (more > 1_000).then(|| history(&disk, None, 1).unwrap().remove(0).1);
-            if newest.map_or(more > 400, |record| record.output.is_some()) {
+            if newest.map_or(more > 400, |record| has_output(&record)) {
                 model.add(&turn);
                 whole += 1;
             } else {
@@ -56,6 +47,9 @@ fn the_reserve_takes_intents_and_records_without_output_and_then_nothing() {
         .unwrap();
     assert!(matches!(&error, StoreError::Disk { .. }) && error.is_full(), "{}", error.chain());
     assert!(whole >= 30 && stripped >= 1_000, "{whole} {stripped}");
+    assert_eq!(journal.status().outputs_left_out, stripped, "told to whoever asks");
+    let lean = history(&disk, None, 1).unwrap().remove(0).1.output.unwrap();
+    assert_eq!((lean.bytes, lean.dropped), (400, 400), "and in the record");
     assert!(journal.status().trouble.is_some());
     // Nothing acknowledged is lost, and a start needs no space.
     let after = disk.crash(Loss::All);
@@ -95,7 +89,7 @@ fn a_journal_with_much_old_history_makes_room_for_itself() {
     }
     assert!(journal.status().written > 400_000 && journal.status().bytes < 100_000);
     assert!(disk.names().contains(&"reserve".to_owned()));
-    let outputs = history(&disk, None, 9).unwrap().into_iter().filter(|(_, record)| record.output.is_some());
+    let outputs = history(&disk, None, 9).unwrap().into_iter().filter(|(_, record)| has_output(record));
     assert!(outputs.count() >= 3);
 }
 

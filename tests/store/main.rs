@@ -7,11 +7,17 @@ mod bytes;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod format;
 #[cfg(test)]
 mod full;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod machine;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]

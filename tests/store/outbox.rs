@@ -3,7 +3,7 @@
 use leafcron::job::{Acked, Clock, DeviceEvent, Entry, EventKind, Outcome};
 use leafcron::store::{Durability, Journal, MemDisk, Options, Outbox, Survey, Unsent};
 
-use crate::sample::{at, event, options, record};
+use crate::sample::{EPOCH, at, event, has_output, options, record};
 
 const SYNCED: Durability = Durability::Synced;
 
@@ -49,7 +49,7 @@ fn facts_come_in_order_in_windows_and_never_beyond_what_is_durable() {
             .commit(&[event(n), record(n, 0), Entry::Booted { boot: crate::sample::BOOT }], SYNCED)
             .unwrap();
     }
-    let mut outbox = Outbox::new(disk.clone());
+    let mut outbox = Outbox::new(disk.clone(), EPOCH);
     assert_eq!(numbers(&outbox.read(0, 200, 3, 1 << 20).unwrap()), [1, 2, 3], "in the middle of a frame");
     assert_eq!(numbers(&outbox.read(3, 200, 3, 1 << 20).unwrap()), [4, 5, 6]);
     assert_eq!(numbers(&outbox.read(6, 8, 32, 1 << 20).unwrap()), [7, 8]);
@@ -58,7 +58,7 @@ fn facts_come_in_order_in_windows_and_never_beyond_what_is_durable() {
     assert_eq!(numbers(&outbox.read(2, 4, 32, 1 << 20).unwrap()), [3, 4], "and back");
     assert_eq!(outbox.read(200, 200, 32, 1 << 20).unwrap(), []);
     assert_eq!(outbox.survey(0, 200).unwrap(), None);
-    assert_eq!(Outbox::new(MemDisk::new()).read(0, 9, 9, 9).unwrap(), []);
+    assert_eq!(Outbox::new(MemDisk::new(), EPOCH).read(0, 9, 9, 9).unwrap(), []);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_compaction_at_any_moment_takes_nothing_from_what_is_unsent() {
     for compact_after in 0..12 {
         let disk = MemDisk::new();
         let mut journal = open(&disk, kept(32 << 20, 2));
-        let (mut outbox, mut got, mut next) = (Outbox::new(disk.clone()), Vec::new(), 1);
+        let (mut outbox, mut got, mut next) = (Outbox::new(disk.clone(), EPOCH), Vec::new(), 1);
         for n in 0..12 {
             let committed = journal.commit(&[record(n, 100), event(n)], SYNCED).unwrap();
             next = committed.first_seq + committed.count;
@@ -85,7 +85,10 @@ fn a_compaction_at_any_moment_takes_nothing_from_what_is_unsent() {
         let (_, recovered) = Journal::open(disk.clone(), kept(32 << 20, 2)).unwrap();
         let through = recovered.image.acked.through;
         assert!(through > 0);
-        assert_eq!(drain(&mut Outbox::new(disk), through, next - 1), (through + 1..next).collect::<Vec<_>>());
+        assert_eq!(
+            drain(&mut Outbox::new(disk, EPOCH), through, next - 1),
+            (through + 1..next).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -97,7 +100,7 @@ fn without_a_centre_history_rules_and_what_went_is_surveyed_until_it_is_told() {
         journal.commit(&[record(3 * n, 0)], SYNCED).unwrap();
     }
     journal.compact().unwrap();
-    let mut outbox = Outbox::new(disk.clone());
+    let mut outbox = Outbox::new(disk.clone(), EPOCH);
     assert_eq!(numbers(&outbox.read(0, 30, 99, 1 << 20).unwrap()), [28, 29, 30]);
     assert_eq!(outbox.survey(0, 30).unwrap(), Some(Survey { from: 1, to: 27, count: 27 }));
     assert_eq!(outbox.survey(20, 30).unwrap(), Some(Survey { from: 21, to: 27, count: 7 }));
@@ -127,14 +130,14 @@ fn on_a_small_disk_history_goes_first_then_outputs_then_successes_then_the_rest(
         drop(journal);
         // All at once, in one compaction.
         open(&disk, kept(disk_bytes, 1_000)).compact().unwrap();
-        let facts = Outbox::new(disk).read(0, 880, 1_000, 1 << 20).unwrap();
+        let facts = Outbox::new(disk, EPOCH).read(0, 880, 1_000, 1 << 20).unwrap();
         let (sent, unsent): (Vec<_>, Vec<_>) = facts.into_iter().partition(|(seq, _)| *seq <= 80);
         // The job's last record stays in any case, and is the last to lose its output.
         let unsent: Vec<_> = unsent.into_iter().filter(|(seq, _)| *seq < 880).collect();
         let count = |is: &dyn Fn(&leafcron::job::Record) -> bool| {
             unsent.iter().filter(|(_, fact)| matches!(fact, Entry::Record(record) if is(record))).count()
         };
-        let outputs = count(&|record| record.output.is_some());
+        let outputs = count(&has_output);
         let successes = count(&|record| record.outcome == Outcome::Succeeded);
         let failures = count(&|record| record.outcome == Outcome::Failed);
         (sent.len(), outputs, successes, failures)
@@ -159,4 +162,35 @@ fn on_a_small_disk_history_goes_first_then_outputs_then_successes_then_the_rest(
         "{seen:?}"
     );
     assert!(seen.iter().any(|now| now.2 < 400) && seen.iter().any(|now| now.3 < 399), "{seen:?}");
+}
+
+/// Nothing is shared but the files: who drains waits for nobody, and nobody for who drains.
+#[test]
+fn draining_goes_on_beside_commits_and_compactions_and_misses_nothing() {
+    let disk = MemDisk::new();
+    let mut journal = open(&disk, kept(32 << 20, 3));
+    let durable = std::sync::atomic::AtomicU64::new(0);
+    let ordering = std::sync::atomic::Ordering::SeqCst;
+    let total = 1_200;
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut outbox = Outbox::new(disk.clone(), EPOCH);
+            let (mut after, mut got) = (0, Vec::new());
+            while after < total {
+                for (seq, _) in outbox.read(after, durable.load(ordering), 32, 64 * 1024).unwrap() {
+                    got.push(seq);
+                    after = seq;
+                }
+            }
+            got
+        });
+        for n in 0..600 {
+            let committed = journal.commit(&[record(n, 300), event(n)], SYNCED).unwrap();
+            durable.store(committed.first_seq + 1, ordering);
+            if n % 40 == 0 {
+                journal.compact().unwrap();
+            }
+        }
+        assert_eq!(reader.join().unwrap(), (1..=total).collect::<Vec<_>>());
+    });
 }

@@ -1,6 +1,7 @@
 //! When nothing goes wrong.
 
 use leafcron::job::{Entry, EventKind, Id128};
+use leafcron::store::mem::Op;
 use leafcron::store::{Durability, Journal, MemDisk, StoreError, history};
 
 use crate::sample::{
@@ -40,7 +41,7 @@ fn opening_and_idling_write_nothing() {
     assert_eq!(journal.commit(&[], Durability::Synced).unwrap().count, 0);
     assert!(!journal.tidy().unwrap());
     // Two syncs, of the segment and of its name: what a dead agent wrote may be in memory only.
-    assert_eq!(disk.ops(), ops + 2);
+    assert_eq!(disk.kinds()[usize::try_from(ops).unwrap()..], [Op::Open, Op::Sync, Op::SyncDir]);
     assert_eq!(disk.content(&segment(&disk)), before);
 }
 
@@ -185,4 +186,73 @@ fn a_foreign_file_is_set_aside_and_what_lies_below_it_is_used() {
     assert_eq!(state, *model.now());
     assert_eq!(recovered.notes, []);
     assert_eq!(disk.content("damaged-9").unwrap(), b"not one of ours");
+}
+
+/// After a repair of the file system, say.
+#[test]
+fn a_journal_that_is_gone_is_missed() {
+    let disk = MemDisk::new();
+    assert_eq!(open(&disk).1.notes, [], "a first start");
+    open(&disk).0.commit(&[event(1)], Durability::Synced).unwrap();
+    leafcron::store::Disk::remove(&disk, "journal-1").unwrap();
+    let missing = EventKind::Damaged { from: 0, to: 0, file: "missing".to_owned() };
+    let (mut journal, recovered) = open(&disk);
+    assert_eq!((recovered.next_seq, recovered.notes), (1, vec![missing]));
+    journal.commit(&[event(1)], Durability::Synced).unwrap();
+    drop(journal);
+    assert_eq!(open(&disk).1.notes, []);
+}
+
+#[test]
+fn a_read_only_disk_is_read_and_serves_again_when_it_can_be_written() {
+    let disk = MemDisk::new();
+    let mut model = Model::new();
+    assert!(model.run(&mut open(&disk).0, &turns(5)));
+    // With a torn tail, which cannot be cut off.
+    let torn = [disk.content("journal-1").unwrap(), vec![7; 20]].concat();
+    disk.overwrite("journal-1", &torn);
+    disk.read_only_from(0);
+    let (mut journal, recovered) = open(&disk);
+    assert_eq!(state_of(&disk, &recovered), *model.now());
+    assert_eq!(recovered.notes, []);
+    for _ in 0..2 {
+        let refused = journal.commit(&[event(1)], Durability::Synced).unwrap_err();
+        assert!(refused.chain().contains("read-only"), "{}", refused.chain());
+    }
+    disk.heal();
+    assert!(model.run(&mut journal, &turns(2)));
+    drop(journal);
+    assert_eq!(reopened(&disk.crash(leafcron::store::mem::Loss::All)).0, *model.now());
+}
+
+#[test]
+fn the_newest_events_are_told_at_a_start() {
+    let disk = MemDisk::new();
+    let (mut journal, recovered) = open(&disk);
+    assert_eq!(recovered.recent, []);
+    for n in 0..12 {
+        journal.commit(&[event(n), record(n, 0)], Durability::Synced).unwrap();
+    }
+    drop(journal);
+    let recent: Vec<u64> = open(&disk).1.recent.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(recent, [9, 11, 13, 15, 17, 19, 21, 23]);
+    assert_eq!(
+        leafcron::store::events(&disk, 2).unwrap().iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        [21, 23]
+    );
+}
+
+/// The store asks no clock: what was written in the future is there, in its order.
+#[test]
+fn a_clock_that_went_back_loses_nothing() {
+    let disk = MemDisk::new();
+    let mut model = Model::new();
+    let (mut journal, _) = open(&disk);
+    let back = [9_000_000, 3, 9_000_001, 1].map(|n| (vec![record(n, 0), event(n)], Durability::Synced));
+    assert!(model.run(&mut journal, &back));
+    journal.compact().unwrap();
+    drop(journal);
+    let (state, recovered) = reopened(&disk);
+    assert_eq!(state, *model.now());
+    assert_eq!(recovered.image.newest, Some(crate::sample::at(9_000_002)));
 }

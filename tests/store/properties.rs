@@ -90,13 +90,12 @@ impl World {
                     self.model.acknowledge();
                 }
             }
-            // Not after a sync that failed and then pretends: a new process cannot tell what it reads from what is
-            // durable. Nor may the start's own sync fail so: `faults` fails each start by itself.
-            Step::Restart if self.refused.is_none() => {
+            // Also after a sync that failed and then pretends. The start's own sync may not fail here: `exhaustive` fails each
+            // start by itself.
+            Step::Restart => {
                 self.disk.heal();
                 self.open();
             }
-            Step::Restart => {}
             Step::PowerCut(loss) => {
                 self.journal = None;
                 let any_order = matches!(loss, Loss::Some(_));

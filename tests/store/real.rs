@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use leafcron::store::{Durability, Journal, RealDisk, StoreError, history};
+use leafcron::store::{Durability, Journal, RealDisk, StoreError, events, history};
 
 use crate::sample::{ALL, event, intent, options, record};
 
@@ -58,4 +58,25 @@ fn a_link_in_the_place_of_a_file_is_not_followed() {
     std::os::unix::fs::symlink(&outside, state.join("lock")).unwrap();
     assert!(matches!(open(&state), Err(StoreError::Disk { operation: "lock", .. })));
     assert_eq!(std::fs::read(&outside).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_no_segment_is_set_aside_and_keeps_no_agent_down() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().commit(&[event(1)], Durability::Synced).unwrap();
+    std::fs::create_dir(dir.path().join("journal-5")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("journal-6")).unwrap();
+    nix::unistd::mkfifo(&dir.path().join("journal-7"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    std::fs::write(dir.path().join("journal-8"), "").unwrap();
+    let disk = RealDisk::open(dir.path()).unwrap();
+    let (mut journal, recovered) = Journal::open(disk.clone(), options()).unwrap();
+    assert_eq!((recovered.next_seq, recovered.notes.len()), (2, 4));
+    assert_eq!(events(&disk, ALL).unwrap().len(), 1);
+    journal.commit(&[event(2)], Durability::Synced).unwrap();
+    drop(journal);
+    let (_, recovered) = Journal::open(disk, options()).unwrap();
+    assert_eq!((recovered.next_seq, recovered.notes.len()), (3, 0));
+    for number in 5..=8 {
+        assert!(dir.path().join(format!("damaged-{number}")).symlink_metadata().is_ok(), "{number}");
+    }
 }

@@ -1,17 +1,25 @@
 //! A workload, and a model that says what a journal of it must add up to.
 
 use leafcron::job::{
-    BootId, BootTime, Clock, DeviceEvent, Entry, EventKind, Fire, FireKey, Id128, Image, Intent, JobName,
-    Missed, Outcome, Output, Pending, PendingStage, Readings, Record, Revision, RunId, Source, Started,
-    Trigger, Usage, WallTime,
+    BootId, BootTime, Clock, DeviceEvent, Entry, Epoch, EventKind, Fire, FireKey, Id128, Image, Intent,
+    JobName, Missed, Now, Outcome, Output, Pending, PendingStage, Readings, Record, Revision, RunId, Source,
+    Started, Trigger, Usage, WallTime,
 };
 use leafcron::store::{Durability, Journal, MemDisk, Options, Recovered, Unsent, history};
 
 pub(crate) const BOOT: BootId = Id128([0xb0; 16]);
+pub(crate) const EPOCH: Epoch = Id128([0xe0; 16]);
 pub(crate) const ALL: usize = 1_000_000;
 
 pub(crate) fn options() -> Options {
-    Options { disk_bytes: 32 << 20, history: 50, fresh_epoch: Id128([0xe0; 16]), unsent: Unsent::History }
+    Options {
+        disk_bytes: 32 << 20,
+        history: 50,
+        fresh_epoch: EPOCH,
+        machine: Vec::new(),
+        now: Now { wall: at(0), boot: BootTime::from_millis(0), clock: Clock::Synced },
+        unsent: Unsent::History,
+    }
 }
 
 pub(crate) fn at(minute: i64) -> WallTime {
@@ -91,6 +99,23 @@ pub(crate) fn pending(n: i64) -> Entry {
         last: None,
         force: false,
     })
+}
+
+/// Whether anything of its output was kept.
+pub(crate) fn has_output(record: &Record) -> bool {
+    record.output.as_ref().is_some_and(|output| !output.head.is_empty())
+}
+
+/// The entries as a full disk takes them.
+pub(crate) fn lean(entries: &[Entry]) -> Vec<Entry> {
+    let strip = |entry: &Entry| {
+        let mut entry = entry.clone();
+        if let Entry::Record(record) = &mut entry {
+            record.leave_out_output();
+        }
+        entry
+    };
+    entries.iter().map(strip).collect()
 }
 
 /// One turn, and whether it waits for the disk.

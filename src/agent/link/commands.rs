@@ -53,6 +53,7 @@ impl Agent {
             | Request::Show { .. }
             | Request::History { .. }
             | Request::Logs { .. }
+            | Request::Events { .. }
             | Request::Pause { .. }
             | Request::Resume { .. }
             | Request::EndRuns {}

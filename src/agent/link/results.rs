@@ -92,6 +92,8 @@ pub(in super::super) struct Results {
     noted: Acked,
     /// The last number that is durable.
     durable: u64,
+    /// The last number that was there at the start, durable or not: what the stream has beyond both is another's.
+    found: u64,
     /// Why numbers that nobody told are missing.
     why: &'static str,
     /// Of one link process.
@@ -133,6 +135,7 @@ impl Results {
         reader: Outbox<RealDisk>,
         acked: Acked,
         durable: u64,
+        found: u64,
     ) -> Self {
         Self {
             sender,
@@ -142,6 +145,7 @@ impl Results {
             acked,
             noted: acked,
             durable,
+            found,
             why: "history",
             flow: Flow::default(),
             generation: 0,
@@ -208,7 +212,7 @@ impl Results {
     /// A message of ours that the stream holds.
     pub(super) fn stored(&mut self, stream_sequence: u64, payload: &[u8]) {
         let Some(id) = FactId::of(payload).filter(|id| id.epoch == self.epoch) else { return };
-        if id.seq > self.durable {
+        if id.seq > self.durable.max(self.found) {
             self.contradict(id.seq, stream_sequence);
         }
         if id.seq > self.acked.through && self.flow.stored.len() < STORED {
@@ -405,7 +409,7 @@ mod tests {
             send_output: SendOutput::All,
         };
         let disk = RealDisk::open(dir.path()).unwrap();
-        let mut results = Results::new(sender, EPOCH, Outbox::new(disk), acked, durable);
+        let mut results = Results::new(sender, EPOCH, Outbox::new(disk, EPOCH), acked, durable, durable);
         results.begin();
         (results, dir)
     }

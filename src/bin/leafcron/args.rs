@@ -55,6 +55,9 @@ pub(crate) enum Verb {
         /// With what was kept of their output
         #[arg(long)]
         output: bool,
+        /// What happened to the device instead: starts, steps of its clock, damage, what was dropped or refused
+        #[arg(long, conflicts_with_all = ["job", "output"])]
+        events: bool,
     },
     /// What a running job prints, as it comes: the latest of it
     Logs {

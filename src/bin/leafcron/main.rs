@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod ask;
 mod check;
+mod events;
 mod explain;
 mod here;
 mod history;
@@ -50,7 +51,14 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             let shown = shown(&mut client()?, job)?;
             if json { Answer::json(&shown) } else { Ok(show_page(&shown, here)) }
         }
-        Verb::History { job, limit, output } => {
+        Verb::History { limit, events: true, .. } => {
+            match ask::ask(&mut client()?, &Request::Events { limit: *limit })? {
+                Reply::Events(events) if json => Answer::json(&events),
+                Reply::Events(events) => Ok(Answer::text(events::render(&events, here))),
+                other => Err(ask::unexpected(&other)),
+            }
+        }
+        Verb::History { job, limit, output, events: false } => {
             let request = Request::History { job: job.clone(), limit: *limit };
             let outputs = if *output { Outputs::Shown } else { Outputs::Hidden };
             match ask::ask(&mut client()?, &request)? {

@@ -1,6 +1,6 @@
 //! Answers of a made-up device, for the tests of the pages.
 
-use leafcron::job::{JobRow, JobShown, RecordJson, Status};
+use leafcron::job::{EventJson, JobRow, JobShown, RecordJson, Status};
 
 use crate::here::Here;
 
@@ -64,6 +64,16 @@ pub(crate) fn missed() -> RecordJson {
     )
 }
 
+pub(crate) fn events() -> Vec<EventJson> {
+    read(
+        r#"[{"seq":4709,"epoch":"6f0c0000000000000000000000000000","agent":"pi-01","event":"clock_step",
+             "at":"2026-11-18T17:00:02.000Z","clock":"synced","by_ms":-15000},
+            {"seq":4710,"epoch":"6f0c0000000000000000000000000000","agent":"pi-01","event":"refused",
+             "at":"2026-11-20T08:00:00.000Z","clock":"synced","source":"jobs.d/\u001bhome.toml",
+             "job":"backup","reason":"timeout: no"}]"#,
+    )
+}
+
 pub(crate) fn status() -> Status {
     let shown = shown();
     let text = r#"{"agent":"pi-01","version":"0.1.0","epoch":"6f0c0000000000000000000000000000","pid":411,
@@ -71,9 +81,10 @@ pub(crate) fn status() -> Status {
         "running":[],"waiting":[],"refused":[],
         "readings":{"load_per_cpu":1.2,"memory_available":104857600,"disk_available":{"/var":1073741824}},
         "journal":{"next_seq":4712,"bytes":1300000,"segments":2,"frames":17,"written":12345,"syncs":17,
-                   "unrecorded":0}}"#;
+                   "runs":40,"unrecorded":0}}"#;
     let status: Status = read(text);
     Status {
+        events: events(),
         running: shown.runs,
         waiting: shown.pending,
         refused: shown.refused.into_iter().collect(),

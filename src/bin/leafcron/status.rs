@@ -3,6 +3,7 @@
 use leafcron::job::units::format_size;
 use leafcron::job::{JournalStatus, LinkState, LinkStatus, PendingRow, Readings, RunRow, Status};
 
+use crate::events;
 use crate::here::{Here, long};
 use crate::table::{Table, safe};
 use crate::words;
@@ -28,6 +29,10 @@ pub(crate) fn render(status: &Status, here: &Here) -> String {
     let mut text = lines.iter().map(|line| safe(line) + "\n").collect::<String>();
     text.push_str(&section("RUNNING", running(&status.running, here)));
     text.push_str(&section("WAITING", waiting(&status.waiting, here)));
+    text.push_str(&section(
+        "EVENTS (`leafcron history --events` for more)",
+        events::table(&status.events, here),
+    ));
     if !status.refused.is_empty() {
         text.push_str("\nREFUSED (what was valid before stays in force)\n");
         text.extend(status.refused.iter().map(|row| format!("  {}\n", safe(&row.to_string()))));
@@ -102,11 +107,28 @@ fn journal(journal: &JournalStatus) -> Vec<String> {
             journal.syncs
         ),
     ];
+    if let Some(per_run) = per_run(journal) {
+        lines.push(format!("         {per_run}"));
+    }
+    if journal.outputs_left_out > 0 {
+        lines.push(format!(
+            "         LEFT OUT: the outputs of {} runs, since the disk was full",
+            journal.outputs_left_out
+        ));
+    }
     if journal.unrecorded > 0 {
         lines.push(format!("         NOT RECORDED: {} facts that no disk took", journal.unrecorded));
     }
     lines.extend(journal.trouble.iter().map(|said| format!("         TROUBLE: {said}")));
     lines
+}
+
+/// What a run costs the disk.
+fn per_run(journal: &JournalStatus) -> Option<String> {
+    let tenths = |count: u64| journal.runs.checked_sub(1).map(|_| count.saturating_mul(10) / journal.runs);
+    let (bytes, syncs) = (tenths(journal.written)? / 10, tenths(journal.syncs)?);
+    let (runs, whole, part) = (journal.runs, syncs / 10, syncs % 10);
+    Some(format!("for each of {runs} runs: {bytes} bytes, {whole}.{part} syncs"))
 }
 
 fn link(link: &LinkStatus, here: &Here) -> Vec<String> {
@@ -153,6 +175,7 @@ jobs     3 in force; 1 of 4 slots taken, 1 waiting, 1 refused
 machine  load per cpu 1.20, 100MiB of memory available, /var 1GiB free
 journal  next record 4712; 1269KiB in 2 segments
          since its start: 12KiB written in 17 frames, 17 syncs
+         for each of 40 runs: 308 bytes, 0.4 syncs
 
 RUNNING
   JOB     DUE                  RUNNING FOR  TRY  TRIGGER  PID
@@ -162,6 +185,11 @@ WAITING
   JOB     DUE                  WAITS FOR  AT MOST UNTIL        TRIGGER
   backup  2026-11-21 21:59:00  gate       2026-11-21 22:09:00  schedule
     load_per_cpu is 1.2, at most 0.7 is allowed
+
+EVENTS (`leafcron history --events` for more)
+  WHEN                 EVENT       WHAT
+  2026-11-18 18:00:02  clock_step  the clock was set back by 15.000 s
+  2026-11-20 09:00:00  refused     the definition of backup in jobs.d/\\u{1b}home.toml: timeout: no
 
 REFUSED (what was valid before stays in force)
   jobs.d/home.toml:3: job backup: timeout: \"5x\" is not a duration

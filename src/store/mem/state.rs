@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{Fault, Loss};
+use super::{Fault, Loss, Op};
+
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR_BYTES: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -11,9 +14,10 @@ pub(super) struct State {
     pub(super) names: BTreeMap<String, usize>,
     pub(super) durable_names: BTreeMap<String, usize>,
     pub(super) name_changes: Vec<NameChange>,
-    pub(super) ops: u64,
+    pub(super) ops: Vec<Op>,
     pub(super) faults: BTreeMap<u64, Fault>,
     pub(super) fails_from: Option<u64>,
+    pub(super) read_only_from: Option<u64>,
     pub(super) capacity: Option<u64>,
     pub(super) locked_by: Option<u32>,
     pub(super) off: bool,
@@ -25,6 +29,7 @@ pub(super) struct Node {
     pub(super) durable: Vec<u8>,
     pub(super) unsynced: Vec<Change>,
     pub(super) allocated: u64,
+    pub(super) unreadable: core::ops::Range<u64>,
     /// Open files.
     pub(super) handles: usize,
 }
@@ -60,12 +65,16 @@ pub(super) fn missing(name: &str) -> io::Error {
 
 impl State {
     /// Counts an operation and tells what becomes of it.
-    pub(super) fn op(&mut self) -> io::Result<Verdict> {
+    pub(super) fn op(&mut self, kind: Op) -> io::Result<Verdict> {
         if self.off {
             return Err(error());
         }
-        let op = self.ops;
-        self.ops += 1;
+        let op = self.ops.len() as u64;
+        self.ops.push(kind);
+        let writes = !matches!(kind, Op::Open | Op::Sync | Op::SyncDir);
+        if writes && self.read_only_from.is_some_and(|from| op >= from) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let fails = self.fails_from.is_some_and(|from| op >= from).then_some(Fault::Fail);
         Ok(match self.faults.get(&op).copied().or(fails) {
             None => Verdict::Go,
@@ -89,8 +98,8 @@ impl State {
         }
     }
 
-    pub(super) fn change_name(&mut self, change: NameChange) -> io::Result<()> {
-        let verdict = self.op()?;
+    pub(super) fn change_name(&mut self, op: Op, change: NameChange) -> io::Result<()> {
+        let verdict = self.op(op)?;
         if !matches!(verdict, Verdict::Fail) {
             change.apply(&mut self.names);
             self.name_changes.push(change);
@@ -157,6 +166,19 @@ impl Node {
         let mut data = self.durable.clone();
         for change in &self.unsynced {
             match change {
+                Change::Write(at, bytes) if dice.by_sector() => {
+                    let mut start = 0;
+                    while start < bytes.len() {
+                        // Up to the end of the sector.
+                        let len = SECTOR_BYTES - (at + start) % SECTOR_BYTES;
+                        let part: Vec<u8> = bytes.iter().skip(start).take(len).copied().collect();
+                        let change = Change::Write(at + start, part);
+                        if dice.up_to(1) == 1 {
+                            change.apply(&mut data);
+                        }
+                        start += len;
+                    }
+                }
                 Change::Write(at, bytes) => {
                     let kept = dice.up_to(bytes.len());
                     if kept > 0 {
@@ -176,6 +198,8 @@ pub(super) enum Dice {
     Never,
     Always,
     Seeded(u64),
+    /// The same, for each sector.
+    Sectors(u64),
     /// How many more operations are whole; the next one is half done.
     Counted(u64),
 }
@@ -187,7 +211,12 @@ impl Dice {
             Loss::Nothing => Self::Always,
             Loss::Prefix(count) => Self::Counted(count % 16),
             Loss::Some(seed) => Self::Seeded(seed),
+            Loss::Sectors(seed) => Self::Sectors(seed),
         }
+    }
+
+    fn by_sector(&self) -> bool {
+        matches!(self, Self::Sectors(_))
     }
 
     /// How many of `n`: often none or all.
@@ -201,7 +230,7 @@ impl Dice {
                 *left = left.saturating_sub(1);
                 kept
             }
-            Self::Seeded(state) => {
+            Self::Seeded(state) | Self::Sectors(state) => {
                 // SplitMix64.
                 *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mut z = *state;
