@@ -12,6 +12,7 @@
 mod acts;
 mod answer;
 mod begin;
+mod carried;
 mod check;
 mod clock;
 mod jobs;
@@ -42,8 +43,8 @@ use crate::config::Config;
 use crate::gate::Probe;
 use crate::job::limits::EVENTS_SHOWN;
 use crate::job::{
-    BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Outcome, Readings, RecordJson,
-    Reply, Request, RunId, Started, WallTime,
+    BootTime, CommandId, DeviceEvent, Entry, Epoch, EventKind, Fire, Now, Outcome, Readings, Record,
+    RecordJson, Reply, Request, RunId, Started, WallTime,
 };
 use crate::runtime::{Live, Runtime, Since};
 use crate::scheduler::{AskId, Effects, Event, Scheduler};
@@ -55,6 +56,7 @@ pub use rules::rules;
 use rules::unserved;
 
 use answer::Asker;
+use jobs::Calendars;
 use link::{Link, News};
 use logs::Followed;
 use manager::Manager;
@@ -355,7 +357,9 @@ impl Agent {
                     log::error!("the journal is not written: {why}");
                 }
                 self.disk_again = Some(self.now().boot.plus(DISK_AGAIN));
-                let leftover = self.turns.refused(written.entries, &why);
+                let calendars = Calendars::new(&self.catalog);
+                let adjacent = |earlier: &Record, later: &Record| calendars.are_adjacent(earlier, later);
+                let leftover = self.turns.refused(written.entries, &why, &adjacent);
                 self.trouble = why;
                 self.events.extend(leftover.events);
                 self.act(leftover.acts);

@@ -4,14 +4,16 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::job::{Acked, Entry, FireKey, Refusal, RefusalKind, Reply, RunId};
+use crate::job::{Acked, Entry, Refusal, RefusalKind, Reply, RunId};
 use crate::scheduler::{Act, Effects, Event};
 use crate::store::Durability;
 
+use super::carried::{Adjacent, bounded};
+
 /// Whole turns are put into one batch up to this weight, in bytes: with what is carried, below a frame's bound.
 const BATCH_BYTES: usize = 256 * 1024;
-/// What is kept for a disk that refuses it, in bytes; beyond it outputs are left out, then the oldest facts given up.
-const CARRIED_BYTES: usize = 384 * 1024;
+/// Directories that wait for a disk that takes their records, at most; what is beyond stays until the next start.
+const CLEARS: usize = 1_024;
 
 /// Acknowledgements that a power cut may take back, at most: as many messages are compared at the next start.
 pub(super) const ACKED_UNSYNCED: u64 = 1_024;
@@ -128,7 +130,7 @@ impl Turns {
     }
 
     /// The disk refused the batch: its entries are carried, and those of its intents that are new are told to the core.
-    pub(super) fn refused(&mut self, entries: Vec<Entry>, why: &str) -> Leftover {
+    pub(super) fn refused(&mut self, entries: Vec<Entry>, why: &str, adjacent: Adjacent<'_>) -> Leftover {
         let Some(UnderWay { carried, acts }) = self.under_way.take() else { return Leftover::default() };
         // An intent that is carried was told before: the core wants it started all the same.
         let intents: BTreeSet<RunId> = entries.iter().skip(carried).filter_map(intent).collect();
@@ -138,7 +140,8 @@ impl Turns {
                 Act::Start(start) if intents.contains(&start.run) => {
                     leftover.events.push(Event::NotStored { run: start.run });
                 }
-                Act::Clear { .. } => self.clears.push(act),
+                Act::Clear { .. } if self.clears.len() < CLEARS => self.clears.push(act),
+                Act::Clear { .. } => {}
                 Act::Answer {
                     ask,
                     reply: Reply::Accepted { .. } | Reply::Done { .. } | Reply::Reloaded(_),
@@ -159,64 +162,23 @@ impl Turns {
                 }
             }
         }
-        self.carried = self.bounded(entries);
-        leftover
-    }
-
-    /// Keeps what is carried within its bound. Of acknowledgements the last one says all. A fact that is given up leaves its fire to be judged anew after a restart,
-    /// so no directory goes for which that might be needed.
-    fn bounded(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        let last = entries.iter().filter_map(acked).next_back();
-        entries.retain(|entry| acked(entry).is_none_or(|acked| Some(acked) == last));
-        if weight(&entries) <= CARRIED_BYTES {
-            return entries;
-        }
-        let settled: BTreeSet<FireKey> = entries.iter().filter_map(settles).cloned().collect();
-        let over = |entry: &Entry| match entry {
-            Entry::Intent(intent) if settled.contains(&intent.key) => Some(intent.run),
-            _ => None,
-        };
-        let over: BTreeSet<RunId> = entries.iter().filter_map(over).collect();
-        entries.retain_mut(|entry| match entry {
-            // The final record of the fire is there as well.
-            Entry::Intent(intent) => !settled.contains(&intent.key),
-            Entry::Pending(pending) => !settled.contains(&pending.key),
-            Entry::Stopping { run, .. } | Entry::SuccessExitCodes { run, .. } => !over.contains(run),
-            Entry::Started(_) => false,
-            Entry::Record(record) => {
-                record.output = None;
-                true
-            }
-            _ => true,
-        });
-        let mut surplus = weight(&entries).saturating_sub(CARRIED_BYTES);
-        let mut given_up = 0;
-        entries.retain(|entry| {
-            let goes = surplus > 0 && matches!(entry, Entry::Record(_) | Entry::Event(_));
-            if goes {
-                surplus = surplus.saturating_sub(weight(core::slice::from_ref(entry)));
-                given_up += 1;
-            }
-            !goes
-        });
+        let (carried, given_up) = bounded(entries, adjacent);
         if given_up > 0 {
+            // A fact that is given up leaves its fire to be judged anew after a restart: no directory goes for which that
+            // might be needed.
             self.clears.clear();
         }
         self.unrecorded += given_up;
-        entries
+        self.carried = carried;
+        leftover
     }
-}
-
-/// The fire that an entry settles.
-fn settles(entry: &Entry) -> Option<&FireKey> {
-    if let Entry::Record(record) = entry { Some(&record.key).filter(|_| record.last) } else { None }
 }
 
 fn intent(entry: &Entry) -> Option<RunId> {
     if let Entry::Intent(intent) = entry { Some(intent.run) } else { None }
 }
 
-fn acked(entry: &Entry) -> Option<Acked> {
+pub(super) fn acked(entry: &Entry) -> Option<Acked> {
     if let Entry::Acked(acked) = entry { Some(*acked) } else { None }
 }
 
@@ -253,6 +215,7 @@ pub(super) fn weight(entries: &[Entry]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::carried::CARRIED_BYTES;
     use super::*;
     use crate::job::{Fire, FireKey, Intent, Revision, Trigger, WallTime};
     use crate::scheduler::{AskId, Start};
@@ -332,7 +295,7 @@ mod tests {
         first.acts.push(Act::Answer { ask: AskId(3), reply });
         turns.push(first);
         let entries = batch(&mut turns);
-        let leftover = turns.refused(entries, "no space left on device");
+        let leftover = turns.refused(entries, "no space left on device", &|_, _| false);
         assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(1) }]));
         assert!(matches!(&leftover.acts[..], [Act::Answer { reply: Reply::Refused(_), .. }]));
         assert!(turns.next_batch(Retry::NotYet).is_none(), "not asked again at once");
@@ -346,7 +309,7 @@ mod tests {
         turns.push(turn(1));
         let entries = batch(&mut turns);
         let start = turn(1).acts.remove(0);
-        turns.refused(entries, "");
+        turns.refused(entries, "", &|_, _| false);
         // The core answers NotStored with another start: alone in its turn, it is free.
         turns.push(Effects { entries: Vec::new(), acts: vec![turn(1).acts.remove(0)] });
         assert_eq!(turns.free_acts(), [turn(1).acts.remove(0)]);
@@ -356,7 +319,7 @@ mod tests {
         turns.push(again);
         let entries = batch(&mut turns);
         assert_eq!(entries.len(), 2);
-        let leftover = turns.refused(entries, "");
+        let leftover = turns.refused(entries, "", &|_, _| false);
         assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(2) }]));
         assert!(matches!(&leftover.acts[..], [Act::Start(start)] if start.run == RunId(1)));
     }
@@ -376,7 +339,7 @@ mod tests {
             entries.push(Entry::Record(Box::new(record)));
             turns.push(Effects { entries, acts });
             let entries = batch(&mut turns);
-            turns.refused(entries, "");
+            turns.refused(entries, "", &|_, _| false);
         }
         let kept = batch(&mut turns);
         assert!(weight(&kept) <= CARRIED_BYTES + 1_000, "{}", weight(&kept));
@@ -395,7 +358,7 @@ mod tests {
             turns.push(Effects { entries: vec![Entry::Event(event.clone())], acts });
             let entries = batch(&mut turns);
             assert!(weight(&entries) <= CARRIED_BYTES + 200);
-            assert_eq!(turns.refused(entries, "").acts, [Act::Stop { run: RunId(run) }]);
+            assert_eq!(turns.refused(entries, "", &|_, _| false).acts, [Act::Stop { run: RunId(run) }]);
         }
         assert!(turns.unrecorded > 3_000, "{}", turns.unrecorded);
         let kept = batch(&mut turns).len() as u64;
