@@ -19,6 +19,7 @@ mod device {
     mod logs;
     mod manager;
     mod rig;
+    mod store;
     mod witness;
     mod zones;
 }

@@ -161,7 +161,7 @@ impl Rig {
     }
 
     /// The runners that claimed a run: each run's `go` names its pid and start time.
-    fn runners(&self) -> Vec<(u32, u64)> {
+    pub(super) fn runners(&self) -> Vec<(u32, u64)> {
         let runs = fs::read_dir(self.path("run").join("runs")).into_iter().flatten().flatten();
         let claims = runs.filter_map(|run| fs::read_link(run.path().join("go")).ok());
         let parse = |claim: PathBuf| {
@@ -229,7 +229,7 @@ pub(super) fn process_state(pid: u32) -> Option<char> {
 }
 
 /// Field 22 of `/proc/PID/stat`.
-fn start_ticks_of(pid: u32) -> Option<u64> {
+pub(super) fn start_ticks_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     stat.rsplit(')').next()?.split_whitespace().nth(19)?.parse().ok()
 }
