@@ -38,6 +38,10 @@ test-deb: setup-build # the package of the debug binaries: built, and looked int
 	BUILT=$${CARGO_TARGET_DIR:-target}/debug LINTIAN=no DPKG_DEB_COMPRESSOR_TYPE=none VERSION=0~debug-1 \
 	    cross/deb $$(dpkg --print-architecture)
 
+.PHONY: torture
+torture: setup-build # the real agent killed -9 at random, on a sound disk and a full one: no fire lost or doubled; FOR=60s SEED=n
+	FOR=$(or $(FOR),60s) $(CARGO) test --test torture
+
 .PHONY: bench
 bench: setup-build # the calendar beside its peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
 	$(CARGO) bench --bench calendar --bench device
