@@ -43,8 +43,8 @@ torture: setup-build # the real agent killed -9 at random, on a sound disk and a
 	FOR=$(or $(FOR),60s) $(CARGO) test --test torture
 
 .PHONY: bench
-bench: setup-build # the calendar beside its peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
-	$(CARGO) bench --bench calendar --bench device
+bench: setup-build # the calendar and the store beside their peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
+	$(CARGO) bench --bench calendar --bench store --bench device
 
 .PHONY: cross
 cross: setup-build # both binaries for armv7 and arm64, what they need and how large they are; TARGETS="..."
