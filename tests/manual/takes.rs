@@ -101,7 +101,8 @@ fn every_field_of_a_job_is_explained_and_whether_it_is_served() {
 #[test]
 fn every_variable_of_a_run_is_explained_and_no_other() {
     let mut set = BTreeSet::new();
-    for file in files("src") {
+    // What tests of a room say is no promise.
+    for file in files("src").into_iter().filter(|file| !file.ends_with("/tests.rs")) {
         for name in read(&file).split('"').filter(|text| text.starts_with(VARIABLES)) {
             let end = name.find(|c: char| !c.is_ascii_uppercase() && c != '_');
             set.insert(name[..end.unwrap_or(name.len())].to_owned());
