@@ -91,6 +91,11 @@ impl Job {
         self.lives.iter().filter(|life| matches!(life.stage, Stage::Waiting(_))).count()
     }
 
+    /// Its fires that are pending: those that wait to start, for the first time or again.
+    pub(super) fn pending(&self) -> usize {
+        self.lives.iter().filter(|life| !life.holds_slot()).count()
+    }
+
     /// Whether time has nothing to say to it at `now`.
     pub(super) fn at_rest(&self, readiness: Readiness, now: Now) -> bool {
         self.lives.is_empty()

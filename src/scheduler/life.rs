@@ -134,6 +134,8 @@ pub(super) struct Cx<'a> {
     pub(super) effects: &'a mut Effects,
     /// How many more fires may wait, in all.
     pub(super) room: usize,
+    /// No more fires of this job may wait, for another attempt either.
+    pub(super) full: bool,
     /// The last final record that was made.
     pub(super) settled: Option<LastRun>,
     /// What the job's own command is to hear.
@@ -356,8 +358,9 @@ impl Life {
         let record = self.record_of(run, end, cx);
         let again =
             if matches!(self.stage, Stage::Stopping(..)) { None } else { self.another_start(record.outcome) };
-        let last = again.is_none() || cx.barred.is_some();
-        let given_up = if again.is_some() { cx.barred } else { None };
+        let no_more = cx.barred.or(cx.full.then_some(Reason::QueueFull));
+        let given_up = if again.is_some() { no_more } else { None };
+        let last = again.is_none() || given_up.is_some();
         let record = Record { last, reason: given_up.or(record.reason), ..record };
         self.last = Some(LastAttempt {
             outcome: record.outcome,

@@ -107,13 +107,14 @@ impl Turn<'_> {
         let (plan, barred) = (job.plan.clone(), job.barred());
         let before = self.effects.entries.len();
         let room = limits::PENDING.saturating_sub(self.waiting);
-        let waiting = job.waiting();
+        let pending = job.pending();
+        let full = room == 0 || pending >= limits::PENDING_PER_JOB;
         let (now, boot, effects) = (self.now, self.boot, &mut *self.effects);
         let failures = Vec::new();
-        let mut cx =
-            Cx { now, boot, job: name, plan: plan.as_ref(), barred, effects, room, settled: None, failures };
+        let plan = plan.as_ref();
+        let mut cx = Cx { now, boot, job: name, plan, barred, effects, room, full, settled: None, failures };
         let done = act(job, &mut cx);
-        self.waiting = (self.waiting + job.waiting()).saturating_sub(waiting);
+        self.waiting = (self.waiting + job.pending()).saturating_sub(pending);
         cx.failures.drain(..).for_each(|failure| job.alert(failure));
         if cx.settled.is_some() {
             job.last = cx.settled;
@@ -203,7 +204,7 @@ impl Scheduler {
     }
 
     fn waiting(&self) -> usize {
-        self.lively().map(|job| job.waiting()).sum()
+        self.lively().map(Job::pending).sum()
     }
 
     /// Jobs of which a fire may wait or run.
@@ -219,9 +220,12 @@ impl Scheduler {
             let touched = core::mem::take(&mut job.touched);
             turn.with(name, job, |job, cx| {
                 let now = cx.now;
-                for life in &mut job.lives {
+                let mut pending = job.lives.iter().filter(|life| life.stage.is_backoff()).count();
+                let lives = core::mem::take(&mut job.lives);
+                job.lives.extend(lives.into_iter().filter_map(|mut life| {
                     let by_calendar = matches!(life.fire, Fire::Scheduled { .. });
-                    let Some(waiting) = life.waiting() else { continue };
+                    let Some(waiting) = life.waiting() else { return Some(life) };
+                    pending += 1;
                     // Only a calendar makes a fire due again after a restart.
                     let first_look = probing
                         && by_calendar
@@ -230,12 +234,18 @@ impl Scheduler {
                         && waiting.since == now.boot
                         && waiting.check == Check::Unknown;
                     if waiting.noted || first_look {
-                        continue;
+                        return Some(life);
+                    }
+                    if pending > limits::PENDING_PER_JOB {
+                        // Those that wait for another attempt count, too.
+                        pending -= 1;
+                        return life.give_up(Reason::QueueFull, cx);
                     }
                     waiting.noted = true;
                     let (stage, since) = (waiting.stage, waiting.since);
                     life.note_pending(stage, since, life.anchor.unwrap_or(since), cx);
-                }
+                    Some(life)
+                }));
             });
             job.touched = false;
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootId, BootTime, Eras, Fire, FireKey, Image, JobName, Now, OpenIntent, Pending, PendingStage,
-    WallTime,
+    AgentName, BootId, BootTime, Eras, Fire, FireKey, Image, JobName, Now, OnInterrupt, OpenIntent, Pending,
+    PendingStage, Revision, WallTime,
 };
 
 use super::admit::Probing;
@@ -14,7 +14,7 @@ use super::eras::Kept;
 use super::event::Effects;
 use super::job::Job;
 use super::life::{Life, Run, Stage, Waiting};
-use super::plan::Plan;
+use super::plan::{Plan, Policy};
 use super::{Scheduler, Settings, Turn};
 
 /// A clock tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that we build for.
@@ -147,7 +147,7 @@ fn starting(open: &OpenIntent, job: &Job, current: &Eras, turn: &Turn<'_>) -> Li
     let mut life = Life::new(intent.key.fire.clone(), intent.due, intent.trigger, now);
     life.attempt = intent.attempt;
     life.revision = Some(intent.revision);
-    life.terms = job.plan.as_ref().map(|plan| Rc::clone(&plan.policy));
+    life.terms = job.plan.as_ref().map(|plan| terms(plan, intent.revision));
     // The runner's own start is on the clock of this boot; the intent's is on the wall, which may have been set.
     let ticks = open.started.filter(|_| same_boot).map(|started| started.start_ticks);
     let since =
@@ -167,6 +167,15 @@ fn starting(open: &OpenIntent, job: &Job, current: &Eras, turn: &Turn<'_>) -> Li
 /// Whether the wall clock tells nothing about a fire, since it fell due in another era than the one that counts.
 fn is_of_another(fire: &Fire, current: &Eras) -> bool {
     matches!(fire, Fire::Scheduled { era, .. } if *era != current.current())
+}
+
+/// What says how a run ends that was started by `revision`. Where that is another definition than the one in force,
+/// nobody knows whether its owner allowed a second start after a power cut: then there is none.
+fn terms(plan: &Plan, revision: Revision) -> Rc<Policy> {
+    if plan.revision == revision || plan.policy.on_interrupt == OnInterrupt::Report {
+        return Rc::clone(&plan.policy);
+    }
+    Rc::new(Policy { on_interrupt: OnInterrupt::Report, ..Policy::clone(&plan.policy) })
 }
 
 fn waiting(pending: &Pending, current: &Eras, turn: &Turn<'_>) -> Life {

@@ -231,3 +231,47 @@ fn of_all_missed_fires_the_latest_hundred_run_however_often_the_power_fails() {
     assert!(covers.iter().sum::<u64>() == 40 && covers.len() <= 2, "{covers:?}");
     assert_accounted(&world, "all");
 }
+
+#[test]
+fn a_job_has_no_more_fires_pending_than_it_may_those_that_back_off_included() {
+    let retry = r#""retry":{"attempts":3,"delay":"1h","max_delay":"1h"}"#;
+    let mut world = World::new();
+    world.define("a", &format!(r#""schedule":"* * * * *","overlap":"allow",{retry}"#));
+    for _ in 0..8 {
+        world.pass(60);
+        let run = world.only_run();
+        world.end(run, How::Exited(1));
+        assert!(world.image.pending.len() <= 4, "{:?}", world.image.pending);
+    }
+    assert_eq!(world.started_dues("a").len(), 8, "what starts at once does not wait");
+    let last =
+        ["300 failed(queuefull)", "360 failed(queuefull)", "420 failed(queuefull)", "480 failed(queuefull)"];
+    assert_eq!(world.finals("a"), last);
+    // What cannot start at once would have to wait: there is no room for it.
+    world.define("b", r#""schedule":"0 12 * * *","overlap":"allow""#);
+    (0..4).for_each(|n| world.run("b", &format!("b{n}")));
+    world.pass(60);
+    assert_eq!(world.finals("a")[4..], ["540 skipped(queuefull)"]);
+    assert_eq!(world.image.pending.len(), 4);
+    world.end_all();
+    world.pass(3_600);
+    world.end_all();
+    assert_accounted(&world, "a");
+}
+
+#[test]
+fn a_run_that_was_started_under_report_is_not_started_again_under_a_newer_rerun() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"1 0 * * *","on_interrupt":"report""#);
+    world.pass(60);
+    world.define("a", r#""schedule":"1 0 * * *","on_interrupt":"rerun""#);
+    world.power_cut(60);
+    world.pass(3_600);
+    assert_eq!(world.starts.len(), 1);
+    assert_eq!(world.finals("a"), ["60 interrupted(boot)"]);
+    // What is started under it is.
+    world.run("a", "m");
+    world.power_cut(60);
+    world.pass(3_600);
+    assert_eq!(world.starts.len(), 3);
+}

@@ -85,6 +85,7 @@ fn cell(state: &str, of: &str, definition: &str) -> String {
         barred: None,
         effects: &mut effects,
         room: 9,
+        full: false,
         settled: None,
         failures: Vec::new(),
     };
