@@ -16,7 +16,7 @@ mod carried;
 mod check;
 mod clock;
 mod jobs;
-mod link;
+pub mod link;
 mod logs;
 mod machine;
 mod manager;
@@ -25,7 +25,7 @@ mod signals;
 mod start;
 mod stop_point;
 mod timer;
-mod turns;
+pub mod turns;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -16,11 +16,11 @@ const BATCH_BYTES: usize = 256 * 1024;
 const CLEARS: usize = 1_024;
 
 /// Acknowledgements that a power cut may take back, at most: as many messages are compared at the next start.
-pub(super) const ACKED_UNSYNCED: u64 = 1_024;
+pub const ACKED_UNSYNCED: u64 = 1_024;
 
 /// The queue.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub struct Turns {
     closed: VecDeque<Effects>,
     /// What the disk refused, oldest first: it leads the next batch.
     carried: Vec<Entry>,
@@ -28,7 +28,7 @@ pub(super) struct Turns {
     /// Directories whose record the disk has not taken yet.
     clears: Vec<Act>,
     /// Facts that were given up.
-    pub(super) unrecorded: u64,
+    pub unrecorded: u64,
     /// What the centre has, as far as that is known to be durable.
     acked: u64,
 }
@@ -43,7 +43,7 @@ struct UnderWay {
 
 /// Whether the disk is asked though there is nothing new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
+pub enum Retry {
     /// It refused a moment ago.
     NotYet,
     /// It is asked.
@@ -52,38 +52,38 @@ pub(super) enum Retry {
 
 /// What a failed batch leaves to be done.
 #[derive(Debug, Default)]
-pub(super) struct Leftover {
+pub struct Leftover {
     /// Acts that do not depend on the disk, and answers that say so.
-    pub(super) acts: Vec<Act>,
+    pub acts: Vec<Act>,
     /// What the core must hear.
-    pub(super) events: Vec<Event>,
+    pub events: Vec<Event>,
 }
 
 impl Turns {
     /// Queues a closed turn.
-    pub(super) fn push(&mut self, turn: Effects) {
+    pub fn push(&mut self, turn: Effects) {
         if !turn.entries.is_empty() || !turn.acts.is_empty() {
             self.closed.push_back(turn);
         }
     }
 
     /// What is queued and not with the writer.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.carried.iter().chain(self.closed.iter().flat_map(|turn| &turn.entries))
     }
 
     /// Whether a batch is under way.
-    pub(super) fn is_committing(&self) -> bool {
+    pub fn is_committing(&self) -> bool {
         self.under_way.is_some()
     }
 
     /// Whether everything is committed and done.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.closed.is_empty() && self.carried.is_empty() && self.under_way.is_none()
     }
 
     /// Acts of turns that have nothing to commit, if no turn is before them.
-    pub(super) fn free_acts(&mut self) -> Vec<Act> {
+    pub fn free_acts(&mut self) -> Vec<Act> {
         let mut acts = Vec::new();
         while self.under_way.is_none() && self.closed.front().is_some_and(|turn| turn.entries.is_empty()) {
             acts.extend(self.closed.pop_front().map(|turn| turn.acts).unwrap_or_default());
@@ -92,7 +92,7 @@ impl Turns {
     }
 
     /// The next batch, unless one is under way: what is carried, then whole turns.
-    pub(super) fn next_batch(&mut self, retry: Retry) -> Option<(Vec<Entry>, Durability)> {
+    pub fn next_batch(&mut self, retry: Retry) -> Option<(Vec<Entry>, Durability)> {
         let nothing_new = self.closed.iter().all(|turn| turn.entries.is_empty());
         if self.under_way.is_some() || nothing_new && (self.carried.is_empty() || retry == Retry::NotYet) {
             return None;
@@ -123,14 +123,14 @@ impl Turns {
     }
 
     /// The batch is durable: its acts, and the directories that waited for it.
-    pub(super) fn committed(&mut self) -> Vec<Act> {
+    pub fn committed(&mut self) -> Vec<Act> {
         let mut acts = self.under_way.take().map(|batch| batch.acts).unwrap_or_default();
         acts.append(&mut self.clears);
         acts
     }
 
     /// The disk refused the batch: its entries are carried, and those of its intents that are new are told to the core.
-    pub(super) fn refused(&mut self, entries: Vec<Entry>, why: &str, adjacent: Adjacent<'_>) -> Leftover {
+    pub fn refused(&mut self, entries: Vec<Entry>, why: &str, adjacent: Adjacent<'_>) -> Leftover {
         let Some(UnderWay { carried, acts }) = self.under_way.take() else { return Leftover::default() };
         // An intent that is carried was told before: the core wants it started all the same.
         let intents: BTreeSet<RunId> = entries.iter().skip(carried).filter_map(intent).collect();
@@ -183,7 +183,7 @@ pub(super) fn acked(entry: &Entry) -> Option<Acked> {
 }
 
 /// About how many bytes these take in a frame.
-pub(super) fn weight(entries: &[Entry]) -> usize {
+pub fn weight(entries: &[Entry]) -> usize {
     let of = |entry: &Entry| match entry {
         Entry::Record(record) => {
             let output = record.output.as_ref().map_or(0, |output| output.head.len() + output.tail.len());

@@ -20,6 +20,8 @@ pub struct Outbox<D: Disk> {
     disk: D,
     epoch: Epoch,
     place: Option<Place<D::File>>,
+    /// The segment that was read last.
+    segment: u64,
 }
 
 /// Where the last reading ended.
@@ -48,7 +50,12 @@ pub struct Survey {
 impl<D: Disk> Outbox<D> {
     /// A reader of the journal on this disk, of this epoch and no other.
     pub fn new(disk: D, epoch: Epoch) -> Self {
-        Self { disk, epoch, place: None }
+        Self { disk, epoch, place: None, segment: 0 }
+    }
+
+    /// The number of the segment that was read last: where it is another than before, facts may have given way.
+    pub fn segment(&self) -> u64 {
+        self.segment
     }
 
     /// The facts in `(after, through]`, in the order of their numbers: at most `count`, and about `bytes` of the journal; at
@@ -98,6 +105,7 @@ impl<D: Disk> Outbox<D> {
     /// The directory or the segment cannot be read.
     pub fn survey(&mut self, after: u64, through: u64) -> Result<Option<Survey>, StoreError> {
         self.place = None;
+        self.segment = open_newest(&self.disk)?.map_or(0, |(number, _)| number);
         let mut told: Vec<(u64, u64)> = Vec::new();
         self.visit(|_, fact| {
             if let Entry::Event(event) = fact
@@ -144,6 +152,7 @@ impl<D: Disk> Outbox<D> {
     /// Where to go on; a segment that replaced the last one is read from its begin.
     fn place(&mut self, after: u64) -> Result<Option<Place<D::File>>, StoreError> {
         let Some((number, file)) = open_newest(&self.disk)? else { return Ok(None) };
+        self.segment = number;
         if let Some(place) = self.place.take().filter(|place| place.number == number && place.passed <= after)
         {
             return Ok(Some(place));

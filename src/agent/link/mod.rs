@@ -7,7 +7,7 @@ mod definitions;
 mod hello;
 mod process;
 mod reported;
-mod results;
+pub mod results;
 mod state;
 
 use core::time::Duration;
@@ -21,6 +21,7 @@ use crate::config::Nats;
 use crate::job::{BootTime, EventKind, LinkState, LinkStatus, WallTime};
 use crate::link::frame::{FromLink, Phase, ToLink};
 use crate::link::{Backoff, Child};
+use crate::store::RealDisk;
 
 pub use hello::USER;
 use process::{Fault, Process, later, silence};
@@ -38,7 +39,7 @@ pub(super) enum News {
     /// A while is over.
     Due(Due),
     /// What the journal held.
-    Read(Box<Answer>),
+    Read(Box<Answer<RealDisk>>),
 }
 
 /// What a while was for.
@@ -73,7 +74,7 @@ pub(super) struct Link {
     /// Which process; news of an older one is passed over.
     generation: u64,
     process: Option<Process>,
-    pub(super) results: Results,
+    pub(super) results: Results<RealDisk>,
     reported: Reported,
     beat: Beat,
     /// The verdicts may have changed.
@@ -83,7 +84,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(nats: Nats, down: Option<String>, results: Results, now: WallTime) -> Self {
+    pub(super) fn new(nats: Nats, down: Option<String>, results: Results<RealDisk>, now: WallTime) -> Self {
         Self {
             nats,
             down,
@@ -337,10 +338,10 @@ impl Agent {
     pub(super) fn tend_link(&mut self) {
         self.report();
         let Some(link) = self.link.as_mut().filter(|link| link.process.is_some()) else { return };
-        let Some(ask) = link.results.next() else { return };
+        let Some(ask) = link.results.wants() else { return };
         let (inbox, generation) = (self.inbox.clone(), link.generation);
         // Handed over once there is a thread: it must not get lost with one that could not be had.
-        let (give, take) = bounded::<Ask>(1);
+        let (give, take) = bounded::<Ask<RealDisk>>(1);
         let read = beside("outbox", move || {
             let Ok(ask) = take.recv_blocking() else { return };
             let news = News::Read(Box::new(ask.read()));

@@ -19,16 +19,16 @@ use crate::job::{
     Acked, AgentName, Entry, Epoch, EventJson, EventKind, FactId, Name, Outcome, RecordJson, without_output,
 };
 use crate::link::frame::ToLink;
-use crate::store::{Outbox, RealDisk, StoreError, Survey};
+use crate::store::{Disk, Outbox, StoreError, Survey};
 
 /// Messages of ours that are remembered while the stream is compared: acknowledgements are journalled, so that no more
 /// than [`ACKED_UNSYNCED`](super::super::turns::ACKED_UNSYNCED) and a window can lie beyond the point that is known.
 const STORED: usize = 4_096;
 
 /// What is to be read from the journal next, beside the loop.
-pub(in super::super) struct Ask {
-    pub(in super::super) generation: u64,
-    pub(in super::super) reader: Outbox<RealDisk>,
+pub struct Ask<D: Disk> {
+    generation: u64,
+    reader: Outbox<D>,
     what: What,
     after: u64,
     through: u64,
@@ -41,9 +41,9 @@ enum What {
 }
 
 /// What was read.
-pub(in super::super) struct Answer {
+pub struct Answer<D: Disk> {
     generation: u64,
-    reader: Outbox<RealDisk>,
+    reader: Outbox<D>,
     found: Result<Found, StoreError>,
     through: u64,
 }
@@ -53,9 +53,9 @@ enum Found {
     Survey(Option<Survey>),
 }
 
-impl Ask {
+impl<D: Disk> Ask<D> {
     /// Reads; takes as long as the disk does.
-    pub(in super::super) fn read(self) -> Answer {
+    pub fn read(self) -> Answer<D> {
         let Self { generation, mut reader, what, after, through } = self;
         let found = match what {
             What::Facts { count, bytes } => reader.read(after, through, count, bytes).map(Found::Facts),
@@ -67,24 +67,29 @@ impl Ask {
 
 /// Whom facts are from, and how they are named.
 #[derive(Clone, Debug)]
-pub(in super::super) struct FactSender {
-    agent: AgentName,
-    prefix: Name,
-    send_output: SendOutput,
+pub struct FactSender {
+    /// The device.
+    pub agent: AgentName,
+    /// What every subject begins with.
+    pub prefix: Name,
+    /// Which outputs go along.
+    pub send_output: SendOutput,
 }
 
 impl FactSender {
-    pub(in super::super) fn new(config: &Config, nats: &Nats) -> Self {
+    /// As the configuration says.
+    #[must_use]
+    pub fn new(config: &Config, nats: &Nats) -> Self {
         Self { agent: config.agent.clone(), prefix: nats.prefix.clone(), send_output: nats.send_output }
     }
 }
 
 /// The pump.
-pub(in super::super) struct Results {
+pub struct Results<D: Disk> {
     sender: FactSender,
     epoch: Epoch,
     /// `None` while a thread reads with it.
-    reader: Option<Outbox<RealDisk>>,
+    reader: Option<Outbox<D>>,
     /// The last reading failed: the next one waits until something has changed.
     unread: bool,
     acked: Acked,
@@ -111,6 +116,8 @@ struct Flow {
     read_through: u64,
     /// A number was missing: the journal is surveyed before anything more is read.
     survey: bool,
+    /// The segment that was surveyed: what is missing in another one may have given way since, untold.
+    surveyed: Option<u64>,
     /// The stream holds another's facts under our names: nothing more is sent.
     conflict: Option<String>,
 }
@@ -123,16 +130,19 @@ struct Sent {
 
 /// What follows from an answer.
 #[derive(Default)]
-pub(in super::super) struct Outgoing {
-    pub(in super::super) frames: Vec<ToLink>,
-    pub(in super::super) events: Vec<EventKind>,
+pub struct Outgoing {
+    /// For the link.
+    pub frames: Vec<ToLink>,
+    /// For the journal.
+    pub events: Vec<EventKind>,
 }
 
-impl Results {
-    pub(in super::super) fn new(
+impl<D: Disk> Results<D> {
+    /// A pump of the facts in `(acked.through, durable]` of one epoch; nothing goes out before a link begins.
+    pub fn new(
         sender: FactSender,
         epoch: Epoch,
-        reader: Outbox<RealDisk>,
+        reader: Outbox<D>,
         acked: Acked,
         durable: u64,
         found: u64,
@@ -153,42 +163,48 @@ impl Results {
     }
 
     /// A link process begins: nothing is under way.
-    pub(super) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         self.generation += 1;
         self.flow = Flow { read_through: self.acked.through, ..Flow::default() };
     }
 
-    pub(super) fn acked(&self) -> Acked {
+    /// How far the centre has them.
+    #[must_use]
+    pub fn acked(&self) -> Acked {
         self.acked
     }
 
-    pub(super) fn unsent(&self) -> u64 {
+    /// How many are durable and not known to be there.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
         self.durable.saturating_sub(self.acked.through)
     }
 
-    pub(super) fn conflict(&self) -> Option<&str> {
+    /// Why nothing more is sent, if so.
+    #[must_use]
+    pub fn conflict(&self) -> Option<&str> {
         self.flow.conflict.as_deref()
     }
 
     /// Numbers up to here are durable.
-    pub(in super::super) fn durable(&mut self, through: u64) {
+    pub fn durable(&mut self, through: u64) {
         self.durable = self.durable.max(through);
         self.unread = false;
     }
 
     /// A while has passed: what could not be read may be readable.
-    pub(super) fn look_again(&mut self) {
+    pub fn look_again(&mut self) {
         self.unread = false;
     }
 
     /// No thread could be had to read with it.
-    pub(super) fn give_back(&mut self, ask: Ask) {
+    pub fn give_back(&mut self, ask: Ask<D>) {
         self.reader = Some(ask.reader);
         self.unread = true;
     }
 
     /// What the journal is to remember, if it changed.
-    pub(super) fn take_note(&mut self) -> Option<Entry> {
+    pub fn take_note(&mut self) -> Option<Entry> {
         (self.noted != self.acked).then(|| {
             self.noted = self.acked;
             Entry::Acked(self.acked)
@@ -197,7 +213,7 @@ impl Results {
 
     /// The stream's last sequence. Below the one that is remembered: it is another stream, or an older state of it, and
     /// all that the journal still holds is owed again.
-    pub(super) fn stream(&mut self, last_sequence: u64) {
+    pub fn stream(&mut self, last_sequence: u64) {
         if last_sequence < self.acked.stream_sequence {
             log::warn!(
                 "the stream of results ends at {last_sequence}, before our {}: it was made anew or restored; what the journal holds is sent again",
@@ -210,7 +226,7 @@ impl Results {
     }
 
     /// A message of ours that the stream holds.
-    pub(super) fn stored(&mut self, stream_sequence: u64, payload: &[u8]) {
+    pub fn stored(&mut self, stream_sequence: u64, payload: &[u8]) {
         let Some(id) = FactId::of(payload).filter(|id| id.epoch == self.epoch) else { return };
         if id.seq > self.durable.max(self.found) {
             self.contradict(id.seq, stream_sequence);
@@ -220,7 +236,8 @@ impl Results {
         }
     }
 
-    pub(super) fn resumed(&mut self) {
+    /// All messages of ours were told: sending may begin.
+    pub fn resumed(&mut self) {
         self.flow.ready = true;
     }
 
@@ -233,7 +250,8 @@ impl Results {
         self.flow.conflict = Some(why);
     }
 
-    pub(super) fn acknowledged(&mut self, seq: u64, stream_sequence: u64) {
+    /// The stream has it, there.
+    pub fn acknowledged(&mut self, seq: u64, stream_sequence: u64) {
         if let Some(sent) = self.flow.window.get_mut(&seq) {
             sent.at = Some(stream_sequence);
             sent.payload = Vec::new();
@@ -242,7 +260,7 @@ impl Results {
     }
 
     /// The stream has something under our id: it counts if it is this fact.
-    pub(super) fn duplicate(&mut self, seq: u64, stream_sequence: u64, payload: &[u8]) {
+    pub fn duplicate(&mut self, seq: u64, stream_sequence: u64, payload: &[u8]) {
         let Some(sent) = self.flow.window.get(&seq).filter(|sent| sent.at.is_none()) else { return };
         let ours = FactId::of(&sent.payload);
         if ours.is_some() && ours == FactId::of(payload) {
@@ -253,7 +271,7 @@ impl Results {
     }
 
     /// The server will not take it as it is: without its output, or not at all.
-    pub(super) fn refused(&mut self, seq: u64, reason: &str) -> Outgoing {
+    pub fn refused(&mut self, seq: u64, reason: &str) -> Outgoing {
         let mut out = Outgoing::default();
         let Some(sent) = self.flow.window.get_mut(&seq).filter(|sent| sent.at.is_none()) else { return out };
         if let Some(lean) = without_output(&sent.payload) {
@@ -282,7 +300,7 @@ impl Results {
     }
 
     /// What to read now, if anything.
-    pub(super) fn next(&mut self) -> Option<Ask> {
+    pub fn wants(&mut self) -> Option<Ask<D>> {
         let Flow { ready, window, read_through, survey, conflict, .. } = &self.flow;
         let open = window.values().filter(|sent| sent.at.is_none());
         let (held, bytes) = (window.len(), open.map(|sent| sent.payload.len()).sum::<usize>());
@@ -302,21 +320,23 @@ impl Results {
     }
 
     /// What was read goes out, but for what the stream has.
-    pub(in super::super) fn read(&mut self, answer: Answer) -> Outgoing {
+    pub fn read(&mut self, answer: Answer<D>) -> Outgoing {
         let Answer { generation, reader, found, through } = answer;
+        let segment = reader.segment();
         self.reader = Some(reader);
         let mut out = Outgoing::default();
         if generation != self.generation {
             return out;
         }
         match found {
-            Ok(Found::Facts(facts)) => self.facts(facts, through, &mut out),
+            Ok(Found::Facts(facts)) => self.facts(facts, through, segment, &mut out),
             Ok(Found::Survey(missing)) => {
                 if let Some(Survey { from, to, count }) = missing {
                     out.events.push(EventKind::Dropped { from, to, count, why: self.why.to_owned() });
                 }
                 self.acked.told = self.acked.told.max(through);
                 self.flow.survey = false;
+                self.flow.surveyed = Some(segment);
                 self.why = "history";
             }
             Err(error) => {
@@ -328,9 +348,10 @@ impl Results {
         out
     }
 
-    fn facts(&mut self, facts: Vec<(u64, Entry)>, through: u64, out: &mut Outgoing) {
+    fn facts(&mut self, facts: Vec<(u64, Entry)>, through: u64, segment: u64, out: &mut Outgoing) {
         let known = |results: &Self, next: u64| {
-            next <= results.flow.read_through.max(results.acked.told).saturating_add(1)
+            let told = if results.flow.surveyed == Some(segment) { results.acked.told } else { 0 };
+            next <= results.flow.read_through.max(told).saturating_add(1)
         };
         let none = facts.is_empty();
         for (seq, entry) in facts {
@@ -396,12 +417,13 @@ fn frame(sender: &FactSender, seq: u64, payload: Vec<u8>) -> Option<ToLink> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Clock, DeviceEvent, Id128, WallTime};
+    use crate::job::{Clock, DeviceEvent, Id128, Now, WallTime};
+    use crate::store::{Durability, Journal, MemDisk, Options, RealDisk, Unsent};
 
     const EPOCH: Epoch = Id128([7; 16]);
 
     /// A pump of a journal that has facts up to `durable`, its link compared with the stream. The directory lives as long.
-    fn pump(acked: Acked, durable: u64) -> (Results, tempfile::TempDir) {
+    fn pump(acked: Acked, durable: u64) -> (Results<RealDisk>, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let sender = FactSender {
             agent: "pi".parse().unwrap(),
@@ -421,8 +443,8 @@ mod tests {
     }
 
     /// The pump asks, and the journal holds these.
-    fn read(results: &mut Results, facts: impl IntoIterator<Item = u64>) -> Outgoing {
-        let Ask { generation, reader, what, through, .. } = results.next().expect("it wants to read");
+    fn read(results: &mut Results<RealDisk>, facts: impl IntoIterator<Item = u64>) -> Outgoing {
+        let Ask { generation, reader, what, through, .. } = results.wants().expect("it wants to read");
         assert!(matches!(what, What::Facts { .. }));
         let found = Ok(Found::Facts(facts.into_iter().map(fact).collect()));
         results.read(Answer { generation, reader, found, through })
@@ -446,10 +468,10 @@ mod tests {
     #[test]
     fn nothing_goes_before_the_stream_was_compared_and_acks_count_in_any_order() {
         let (mut results, _dir) = pump(Acked::default(), 3);
-        assert!(results.next().is_none());
+        assert!(results.wants().is_none());
         results.resumed();
         assert_eq!(numbers(&read(&mut results, [1, 2, 3])), [1, 2, 3]);
-        assert!(results.next().is_none(), "there is no more");
+        assert!(results.wants().is_none(), "there is no more");
         results.acknowledged(2, 20);
         assert_eq!((results.acked().through, results.take_note()), (0, None));
         results.acknowledged(1, 30);
@@ -487,7 +509,7 @@ mod tests {
         results.stored(50, other.as_bytes());
         results.resumed();
         assert_eq!(numbers(&read(&mut results, [1, 2])), [1]);
-        assert!(results.conflict().is_some() && results.next().is_none());
+        assert!(results.conflict().is_some() && results.wants().is_none());
         let (mut results, _dir) = pump(Acked::default(), 2);
         results.resumed();
         read(&mut results, [1, 2]);
@@ -509,7 +531,7 @@ mod tests {
             Vec::<u64>::new(),
             "1 to 4 are missing: a survey first"
         );
-        let Ask { generation, reader, what, after, through } = results.next().unwrap();
+        let Ask { generation, reader, what, after, through } = results.wants().unwrap();
         assert!(matches!(what, What::Survey) && (after, through) == (0, 9));
         let survey = Some(Survey { from: 1, to: 8, count: 6 });
         let out = results.read(Answer { generation, reader, found: Ok(Found::Survey(survey)), through });
@@ -527,7 +549,7 @@ mod tests {
         // Missing up to the very end.
         results.durable(12);
         assert_eq!(numbers(&read(&mut results, [])), Vec::<u64>::new());
-        assert!(matches!(results.next().unwrap().what, What::Survey));
+        assert!(matches!(results.wants().unwrap().what, What::Survey));
     }
 
     #[test]
@@ -537,7 +559,7 @@ mod tests {
         assert_eq!(results.acked(), Acked::default());
         results.resumed();
         read(&mut results, [4, 9]);
-        let Ask { generation, reader, through, .. } = results.next().unwrap();
+        let Ask { generation, reader, through, .. } = results.wants().unwrap();
         let survey = Some(Survey { from: 1, to: 8, count: 7 });
         let out = results.read(Answer { generation, reader, found: Ok(Found::Survey(survey)), through });
         assert!(matches!(&out.events[..], [EventKind::Dropped { why, .. }] if why == "hub"));
@@ -550,20 +572,20 @@ mod tests {
     fn a_journal_that_cannot_be_read_is_not_asked_in_a_circle() {
         let (mut results, _dir) = pump(Acked::default(), 1);
         results.resumed();
-        let Ask { generation, reader, through, .. } = results.next().unwrap();
+        let Ask { generation, reader, through, .. } = results.wants().unwrap();
         let found = Err(StoreError::Disk {
             operation: "read",
             file: "journal-1".to_owned(),
             source: std::io::ErrorKind::Other.into(),
         });
         results.read(Answer { generation, reader, found, through });
-        assert!(results.next().is_none());
+        assert!(results.wants().is_none());
         results.look_again();
-        let ask = results.next().expect("once more");
+        let ask = results.wants().expect("once more");
         results.give_back(ask);
-        assert!(results.next().is_none());
+        assert!(results.wants().is_none());
         results.durable(2);
-        assert!(results.next().is_some());
+        assert!(results.wants().is_some());
     }
 
     #[test]
@@ -574,5 +596,50 @@ mod tests {
         let out = results.refused(1, "too large");
         assert!(matches!(&out.events[..], [EventKind::Dropped { from: 1, to: 1, count: 1, .. }]));
         assert_eq!(results.acked().through, 1);
+    }
+
+    /// A compaction between the survey and the sending takes more of what nobody has acknowledged.
+    #[test]
+    fn what_gives_way_after_the_survey_is_told_as_well() {
+        let disk = MemDisk::new();
+        let options = Options {
+            disk_bytes: 1 << 20,
+            history: 5,
+            fresh_epoch: EPOCH,
+            machine: Vec::new(),
+            now: Now {
+                wall: WallTime::from_secs(0),
+                boot: crate::job::BootTime::from_millis(0),
+                clock: Clock::Synced,
+            },
+            unsent: Unsent::History,
+        };
+        let (mut journal, _) = Journal::open(disk.clone(), options).unwrap();
+        let mut keeps_five_of = |seqs: std::ops::RangeInclusive<u64>| {
+            let entries: Vec<Entry> = seqs.map(|seq| fact(seq).1).collect();
+            journal.commit(&entries, Durability::Synced).unwrap();
+            journal.compact().unwrap();
+        };
+        keeps_five_of(1..=10);
+        let sender = FactSender {
+            agent: "pi".parse().unwrap(),
+            prefix: "lc".parse().unwrap(),
+            send_output: SendOutput::All,
+        };
+        let mut results = Results::new(sender, EPOCH, Outbox::new(disk, EPOCH), Acked::default(), 10, 10);
+        results.begin();
+        results.resumed();
+        let look = |results: &mut Results<MemDisk>| {
+            let ask = results.wants().unwrap();
+            results.read(ask.read()).events
+        };
+        assert_eq!(look(&mut results), [], "1 to 5 are missing: a survey first");
+        assert!(matches!(look(&mut results)[..], [EventKind::Dropped { from: 1, to: 5, .. }]));
+        keeps_five_of(11..=13);
+        results.durable(13);
+        assert_eq!(look(&mut results), []);
+        assert!(matches!(look(&mut results)[..], [EventKind::Dropped { to: 8, .. }]), "6 to 8 went, too");
+        look(&mut results);
+        assert_eq!(results.acked().through, 8);
     }
 }
