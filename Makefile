@@ -46,6 +46,15 @@ torture: setup-build # the real agent killed -9 at random, on a sound disk and a
 bench: setup-build # the calendar and the store beside their peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
 	$(CARGO) bench --bench calendar --bench store --bench device
 
+.PHONY: simulate
+simulate: setup-build # worlds of bad luck in virtual time, each judged by an independent model; FOR=60s SEED=n STORY=1
+	@$(CARGO) run --quiet --profile simulate --example simulate -- \
+	    --for $(or $(FOR),60s) $(if $(SEED),--seed $(SEED)) $(if $(SMALL),--small) $(if $(STORY),--story)
+
+.PHONY: simulate-breaks
+simulate-breaks: setup-build # the promises broken on purpose, one after the other: the simulator must catch each
+	examples/simulate/breaks/run $(BREAKS)
+
 .PHONY: cross
 cross: setup-build # both binaries for armv7 and arm64, what they need and how large they are; TARGETS="..."
 	cross/build $(TARGETS)

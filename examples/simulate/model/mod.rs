@@ -1,0 +1,124 @@
+//! What leafcron promises, judged from outside: by what the world did and saw, and what the journal acknowledged. Slow,
+//! simple, and written apart from the core.
+//!
+//! ```text
+//!   walk     which instants are due by a line
+//!   journal  what is durable, and what a crash must leave of it             promise 4
+//!   force    which definition counts, and when                              section 3 of a device's life
+//!   cover    every due instant has one final record                         promise 1
+//!   starts   no fire runs more often than its owner chose                   promise 2
+//!   sent     every number is at the hub or told                             promise 4
+//!   bounds   what is limited stays within its limit                         promise 5
+//! ```
+
+mod bounds;
+mod cover;
+mod force;
+mod journal;
+mod sent;
+mod starts;
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use leafcron::job::{CommandId, Entry, EventKind, FireKey, Image, JobName, Record, Revision, RunId, Source};
+
+use crate::definition::Definition;
+pub(crate) use force::GROUPS;
+pub(crate) use starts::Truth;
+
+/// A fact that the journal acknowledged.
+enum Fact {
+    Record(Box<Record>),
+    Event(EventKind),
+    /// A number that was never given: it lies in a damaged range.
+    Hole,
+}
+
+/// A definition in force: what is due by it in `(from, to]` is owed. In milliseconds of the wall.
+struct Span {
+    definition: Rc<Definition>,
+    era: u32,
+    from: i64,
+    to: Option<i64>,
+}
+
+/// The model.
+#[derive(Default)]
+pub(crate) struct Model {
+    wrong: Option<String>,
+    device_zone: String,
+    definitions: BTreeMap<String, Rc<Definition>>,
+    revisions: BTreeMap<Revision, Rc<Definition>>,
+    /// What the journal acknowledged, added up.
+    durable: Image,
+    /// What it refused since, or what was under way: a crash may find one of them.
+    uncertain: Vec<Vec<Entry>>,
+    /// By number, from 1.
+    facts: Vec<Fact>,
+    /// What every source says, in the agent's memory.
+    held: BTreeMap<(JobName, Source), Rc<Definition>>,
+    spans: BTreeMap<JobName, Vec<Span>>,
+    /// Under which definition a schedule began.
+    began: BTreeMap<(JobName, u32, i64), Rc<Definition>>,
+    /// The longest splay that a job ever had, in seconds.
+    splays: BTreeMap<JobName, i64>,
+    /// Definitions that begin to count in this turn.
+    coming: BTreeMap<JobName, Rc<Definition>>,
+    /// When definitions were withdrawn that are not durably so, in order.
+    withdrawn: BTreeMap<(JobName, Source), VecDeque<i64>>,
+    /// The latest time that the wall has shown, to a turn or just before it was set.
+    latest: i64,
+    starts: BTreeMap<FireKey, Vec<starts::Started>>,
+    runs: BTreeMap<RunId, FireKey>,
+    /// Fires that wait again, since their start never happened.
+    returned: BTreeSet<FireKey>,
+    /// Commands that were accepted.
+    accepted: BTreeMap<CommandId, JobName>,
+    /// `@reboot` jobs at a first start that is not durable yet, and those that are owed.
+    booting: BTreeSet<FireKey>,
+    booted: BTreeSet<FireKey>,
+    /// Records that were given up while the disk refused everything.
+    given_up: Vec<Record>,
+    /// Ranges that durable events tell to be missing.
+    told: Vec<(u64, u64)>,
+    /// Numbers that the hub has or had.
+    arrived: BTreeSet<u64>,
+}
+
+impl Model {
+    pub(crate) fn new(device_zone: &str) -> Self {
+        Self { device_zone: device_zone.to_owned(), latest: i64::MIN, ..Self::default() }
+    }
+
+    /// The first thing that was wrong.
+    pub(crate) fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    /// A promise is broken.
+    pub(crate) fn blame(&mut self, why: impl Into<String>) {
+        if self.wrong.is_none() {
+            self.wrong = Some(why.into());
+        }
+    }
+
+    /// The owner wrote this somewhere.
+    pub(crate) fn knows(&mut self, definition: &Rc<Definition>) {
+        self.definitions.insert(definition.text.clone(), Rc::clone(definition));
+        self.revisions.insert(Revision::of(&definition.text), Rc::clone(definition));
+    }
+
+    /// Final records so far.
+    pub(crate) fn fires(&self) -> u64 {
+        let last = |fact: &&Fact| matches!(fact, Fact::Record(record) if record.last);
+        self.facts.iter().filter(last).count() as u64
+    }
+
+    /// All that can be judged once the world has come to rest.
+    pub(crate) fn judge(&mut self, now: i64) {
+        self.judge_cover(now);
+        self.judge_starts();
+    }
+}
