@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::entry::{LastRun, PendingStage};
+use super::entry::PendingStage;
 use super::fire::{CommandId, Epoch, RunId, Trigger};
+use super::image::LastRun;
 use super::json::{EventJson, RecordJson};
 use super::name::{AgentName, JobName};
 use super::require::Readings;

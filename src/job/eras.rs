@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Image, Missed, Progress};
+use super::entry::{Entry, Missed};
 use super::fire::BootId;
+use super::image::{Image, Progress};
 use super::name::JobName;
 use super::time::WallTime;
 

@@ -11,6 +11,7 @@ mod fact;
 mod fields;
 mod fire;
 mod hex;
+mod image;
 mod json;
 pub mod limits;
 mod name;
@@ -29,15 +30,13 @@ pub use ask::{
 pub use command::Command;
 pub use cronjob::{Action, CatchUp, CronJob, OnInterrupt, Otherwise, Overlap, Retry, Unrecorded, merge};
 pub use document::{Document, JobsFile, Section, SyntaxError};
-pub use entry::{
-    Entry, Image, Intent, LastAttempt, LastRun, Missed, OpenIntent, Pending, PendingStage, Progress, Source,
-    Started, StopWhy,
-};
+pub use entry::{Entry, Intent, LastAttempt, Missed, Pending, PendingStage, Source, Started, StopWhy};
 pub use eras::{Eras, Provisional, Provisionally};
 pub use fact::{FactId, without_output};
 pub use fields::FieldError;
 pub(crate) use fields::Fields;
 pub use fire::{BootId, CommandId, Epoch, Fire, FireKey, Id128, RunId, Trigger};
+pub use image::{Image, LastRun, OpenIntent, Progress};
 pub use json::{EventJson, KindJson, RecordJson};
 pub use name::{AgentName, JobName, NAME_BYTES, Name, NameError};
 pub use record::{Covers, DeviceEvent, EventKind, Outcome, Output, Reason, Record, Usage};
