@@ -450,7 +450,7 @@ fn send(to: &Sender<Reply>, reply: Reply) {
 /// What `systemctl status` shows.
 fn summary(catalog: &Catalog, link: Option<&Link>) -> String {
     let (jobs, refused) = (catalog.jobs().count(), catalog.refused().len());
-    let mut line = format!("{jobs} jobs in force");
+    let mut line = if jobs == 1 { "1 job in force".to_owned() } else { format!("{jobs} jobs in force") };
     if refused > 0 {
         line.push_str(&format!(", {refused} refused"));
     }

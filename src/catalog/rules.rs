@@ -45,7 +45,13 @@ impl Rules {
     pub(super) fn judge(&self, own: &FieldMap, source: &Source) -> Result<CronJob, FieldError> {
         let judged = self.judge_lasting(own, source).and_then(|job| match (&self.user, &job.user) {
             (AgentUser::Root { exists }, Some(user)) if !exists(user) => {
-                Err(FieldError::new("user", format!("there is no user {user:?} on this device")))
+                let whose = match source {
+                    Source::File(_) => "",
+                    Source::Agent | Source::Group(_) => {
+                        "; `users` in the `[nats]` of its configuration says as whom the centre's jobs may run"
+                    }
+                };
+                Err(FieldError::new("user", format!("there is no user {user:?} on this device{whose}")))
             }
             (AgentUser::Root { .. } | AgentUser::Other { .. }, _) => Ok(job),
         });

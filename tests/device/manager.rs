@@ -41,7 +41,7 @@ fn systemd_hears_of_the_start_of_reloads_of_the_end_and_that_the_loop_turns() {
     let socket = rig.path("notify");
     rig.start_with(&[("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "200000")]);
     assert_eq!(manager.hears(), "READY=1");
-    assert_eq!(manager.hears(), "STATUS=1 jobs in force");
+    assert_eq!(manager.hears(), "STATUS=1 job in force");
     // Nothing else wakes an idle agent.
     for _ in 0..3 {
         assert_eq!(manager.next(), "WATCHDOG=1");

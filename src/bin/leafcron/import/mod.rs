@@ -221,9 +221,17 @@ fn report(
         }
         Some((_, paths)) => {
             let mut out: String = paths.iter().map(|path| safe(&path.display().to_string()) + "\n").collect();
-            out.push_str(&format!(
-                "{summary}\nNow `leafcron reload`, and take the lines out of cron: until then both run them.\n"
-            ));
+            out.push_str(&format!("{summary}\n"));
+            if jobs > 0 {
+                let which = if count(Kind::NotCarried) > 0 {
+                    "the lines that were carried out of cron, and only those"
+                } else {
+                    "the lines out of cron"
+                };
+                out.push_str(&format!(
+                    "Now `leafcron reload`, and take {which}: until then both run them.\n"
+                ));
+            }
             out
         }
     };
