@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::turns::{acked, weight};
-use crate::job::{Covers, Entry, Fire, FireKey, JobName, Outcome, Record, RunId, Trigger, WallTime};
+use crate::job::{Covers, Entry, Fire, FireKey, JobName, Outcome, Record, RunId, Trigger, WallTime, limits};
 
 /// Bytes that are kept, about.
 pub(super) const CARRIED_BYTES: usize = 384 * 1024;
@@ -18,6 +18,7 @@ pub(super) fn bounded(mut entries: Vec<Entry>, adjacent: Adjacent<'_>) -> (Vec<E
     // Of acknowledgements the last one says all.
     let last = entries.iter().filter_map(acked).next_back();
     entries.retain(|entry| acked(entry).is_none_or(|acked| Some(acked) == last));
+    drop_outdated(&mut entries);
     if weight(&entries) <= CARRIED_BYTES {
         return (entries, 0);
     }
@@ -44,6 +45,23 @@ pub(super) fn bounded(mut entries: Vec<Entry>, adjacent: Adjacent<'_>) -> (Vec<E
         });
     }
     (entries, given_up)
+}
+
+/// What later entries make void: all but the newest commands that are remembered, all but a job's last pause and
+/// last resumption. Nobody fills memory by asking.
+fn drop_outdated(entries: &mut Vec<Entry>) {
+    let (mut taken, mut paused, mut resumed) = (0, BTreeSet::new(), BTreeSet::new());
+    let mut newest_first: Vec<Entry> = Vec::with_capacity(entries.len());
+    newest_first.extend(entries.drain(..).rev().filter(|entry| match entry {
+        Entry::Taken { .. } => {
+            taken += 1;
+            taken <= limits::COMMAND_IDS
+        }
+        Entry::Paused { job, .. } => paused.insert(job.clone()),
+        Entry::Resumed { job } => resumed.insert(job.clone()),
+        _ => true,
+    }));
+    entries.extend(newest_first.into_iter().rev());
 }
 
 /// Where the final record of a fire is there as well, nothing else of it is needed.
@@ -257,5 +275,23 @@ mod tests {
         assert_eq!(kept.iter().filter(failed).count(), 800);
         assert_eq!(kept.len() as u64 + gone, 1_600);
         assert!(gone > 300 && weight(&kept) <= CARRIED_BYTES, "{gone}");
+    }
+
+    #[test]
+    fn asking_without_end_on_a_refusing_disk_fills_no_memory() {
+        let job: JobName = "a".parse().unwrap();
+        let asked = (0..2_000_i64).flat_map(|n| {
+            let at = WallTime::from_secs(n);
+            [
+                Entry::Taken { id: format!("m{n}").parse().unwrap(), job: job.clone() },
+                Entry::Paused { job: job.clone(), at },
+                Entry::Resumed { job: job.clone() },
+            ]
+        });
+        let (kept, given_up) = bounded(asked.collect(), &|_, _| false);
+        assert_eq!((kept.len(), given_up), (limits::COMMAND_IDS + 2, 0));
+        let newest = Entry::Resumed { job: job.clone() };
+        assert_eq!(kept.last(), Some(&newest));
+        assert!(kept.contains(&Entry::Taken { id: "m1999".parse().unwrap(), job }));
     }
 }
