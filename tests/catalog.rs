@@ -177,6 +177,8 @@ fn the_last_valid_definition_stays_also_over_a_restart() {
     let broken = [file("\"\nx = \"", "three")];
     let changes = world.load(&broken);
     assert_eq!(changed(&changes), [("b", true)]);
+    // In force, and yet not what was accepted now.
+    assert_eq!(changes.accepted, [name("b")]);
     assert_eq!(world.in_force(), rows(&[("a", "f.toml", "one"), ("b", "f.toml", "three")]));
     assert!(world.rows()[0].starts_with("f.toml:3: job a: command: is empty"), "{:?}", world.rows());
 

@@ -237,6 +237,10 @@ fn what_cron_would_not_read_is_not_read() {
         assert!(line.contains(&format!(": {kind}: ")) && line.contains(why), "{line}");
     }
 
+    // Of somebody who has none the rest is not to wait.
+    let ran = disk.import(&["--system", "--user-crontab", "nobody"]);
+    assert!(ran.code != Some(2) && ran.err.contains("passed over: nobody has no crontab"), "{}", ran.err);
+
     symlink(disk.path("elsewhere"), disk.path("var/spool/cron/crontabs/pi")).unwrap();
     for (args, why) in [
         (&["--user-crontab", "pi"][..], "is a symbolic link"),

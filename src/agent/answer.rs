@@ -131,9 +131,15 @@ impl Agent {
     fn history(&self, job: Option<JobName>, limit: usize, reply: Sender<Reply>) {
         let (epoch, agent) = (self.epoch, self.config.agent.clone());
         let limit = limit.min(crate::job::limits::HISTORY_ROWS);
+        // A job that is gone is known by its records alone.
+        let strange = job.clone().filter(|job| self.catalog.in_force(job).is_none());
         self.read_journal(reply, move |disk| {
             let view = |(seq, record)| RecordJson::new(seq, epoch, agent.clone(), record);
-            Ok(Reply::Records(store::history(disk, job.as_ref(), limit)?.into_iter().map(view).collect()))
+            let records: Vec<_> = store::history(disk, job.as_ref(), limit)?.into_iter().map(view).collect();
+            Ok(match strange {
+                Some(job) if records.is_empty() => unknown(&job),
+                _ => Reply::Records(records),
+            })
         });
     }
 
@@ -197,10 +203,7 @@ impl Agent {
 
     fn show(&self, job: &JobName) -> Reply {
         let Some(in_force) = self.catalog.in_force(job) else {
-            return refused(
-                RefusalKind::UnknownJob,
-                &format!("no job {job}; `leafcron list` names those in force"),
-            );
+            return unknown(job);
         };
         Reply::Job(Box::new(JobShown {
             row: self.row(job),
@@ -247,6 +250,10 @@ impl Agent {
             link: self.link.as_ref().map(|link| link.status(now)),
         }
     }
+}
+
+pub(super) fn unknown(job: &JobName) -> Reply {
+    refused(RefusalKind::UnknownJob, &format!("no job {job}; `leafcron list` names those in force"))
 }
 
 pub(super) fn refused(kind: RefusalKind, message: &str) -> Reply {

@@ -9,7 +9,7 @@ use smol::channel::Sender;
 use crate::job::{JobName, LogPart, RefusalKind, Reply, RunId};
 use crate::runtime::Tail;
 
-use super::answer::refused;
+use super::answer::{refused, unknown};
 use super::{Agent, Happening, chain, send};
 
 /// Between two looks at an output that somebody follows.
@@ -37,16 +37,16 @@ impl Agent {
     ) {
         let runs = self.core.runs(Some(&job)).into_iter().map(|row| row.run);
         let Some(run) = runs.filter(|going_on| run.is_none_or(|run| run == *going_on)).max() else {
-            let (kind, message) = match self.catalog.in_force(&job) {
-                None => (RefusalKind::UnknownJob, format!("no job {job}; `leafcron list` names all")),
-                Some(_) => (
+            let answer = match self.catalog.in_force(&job) {
+                None => unknown(&job),
+                Some(_) => refused(
                     RefusalKind::Conflict,
-                    format!(
+                    &format!(
                         "{job} is not running; `leafcron history --output {job}` shows what was kept of its runs"
                     ),
                 ),
             };
-            return send(&reply, refused(kind, &message));
+            return send(&reply, answer);
         };
         let tail = match self.runtime.tail(run) {
             Ok(Some(tail)) => tail,

@@ -21,7 +21,7 @@ pub struct Changes {
     pub entries: Vec<Entry>,
     /// The jobs whose definition in force is another than before.
     pub changed: Vec<Change>,
-    /// The jobs in force from files.
+    /// The jobs that files define, and that are in force as they say.
     pub accepted: Vec<JobName>,
     /// What is refused now.
     pub rejected: Vec<RefusedRow>,
@@ -110,7 +110,10 @@ impl Catalog {
         let revision =
             |catalog: &Self, job: &JobName| catalog.in_force(job).map(|in_force| in_force.revision);
         for (job, claim) in claims {
-            let Some(text) = claim.text else { continue };
+            if !matches!(claim.said, Said::Nothing) {
+                changes.accepted.push(job.clone());
+            }
+            let Said::New(text) = claim.said else { continue };
             before.insert(job.clone(), revision(self, &job));
             let source = Source::clone(&claim.source);
             let old = self.held.find(&job, &source);
@@ -142,8 +145,6 @@ impl Catalog {
             }
         }
         self.report_void();
-        let from_file = self.jobs().filter(|(_, in_force)| matches!(in_force.source, Source::File(_)));
-        changes.accepted = from_file.map(|(job, _)| job.clone()).collect();
         changes.rejected = self.refused.clone();
         changes.warnings = self.warnings();
         changes
@@ -165,8 +166,17 @@ enum Fate {
 struct Claim {
     source: Arc<Source>,
     line: usize,
-    /// `None`: the text that is held.
-    text: Option<Box<str>>,
+    said: Said,
+}
+
+/// What a file says of a job now.
+enum Said {
+    /// Something new.
+    New(Box<str>),
+    /// What is held.
+    Again,
+    /// Nothing that could be taken: what is held stands.
+    Nothing,
 }
 
 struct Load<'c> {
@@ -235,7 +245,7 @@ impl<'c> Load<'c> {
             }
             *fate = Fate::Stays;
             if held.standing == Standing::Valid {
-                let claim = || Claim { source: Arc::clone(source), line: 0, text: None };
+                let claim = || Claim { source: Arc::clone(source), line: 0, said: Said::Nothing };
                 self.claims.entry(held.job.clone()).or_insert_with(claim);
             }
         }
@@ -261,18 +271,15 @@ impl<'c> Load<'c> {
         let judged = self.judge(source, held, jobs.section(name));
         let error_line =
             |error: &FieldError| jobs.section(name).map_or(line, |own| own.line_of(&error.field));
-        let text = match judged {
-            Ok(text) => text,
-            Err(error) => {
-                self.rows.push(|| refuse(error_line(&error), &error));
-                None
-            }
-        };
+        let said = judged.unwrap_or_else(|error| {
+            self.rows.push(|| refuse(error_line(&error), &error));
+            Said::Nothing
+        });
         if let Some(fate) = at.and_then(|at| self.fates.get_mut(at)) {
             *fate = Fate::Stays;
         }
         let stands = held.is_some_and(|held| held.standing == Standing::Valid);
-        if text.is_none() && !stands {
+        if matches!(said, Said::Nothing) && !stands {
             return;
         }
         if self.catalog.held.of(&job).next().is_none() {
@@ -283,24 +290,24 @@ impl<'c> Load<'c> {
             }
             self.new_jobs += 1;
         }
-        self.claims.insert(job, Claim { source: Arc::clone(source), line, text });
+        self.claims.insert(job, Claim { source: Arc::clone(source), line, said });
     }
 
-    /// The text of a definition that is taken; `None`: the one that is held.
+    /// What is taken of a definition.
     fn judge(
         &self,
         source: &Source,
         held: Option<Definition<'_>>,
         own: Option<Section<'_>>,
-    ) -> Result<Option<Box<str>>, FieldError> {
+    ) -> Result<Said, FieldError> {
         let own = own.ok_or_else(|| FieldError::new("", "is not a table; write [job.NAME]"))?;
         let fields = own.fields()?;
         let text = rules::canonical(&fields)?;
         if held.is_some_and(|held| held.standing == Standing::Valid && *held.text == *text) {
-            return Ok(None);
+            return Ok(Said::Again);
         }
         self.catalog.rules.judge(&fields, source)?;
-        Ok(Some(text.into_boxed_str()))
+        Ok(Said::New(text.into_boxed_str()))
     }
 }
 

@@ -342,7 +342,7 @@ impl core::fmt::Display for RefusedRow {
 /// What a reload came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// Jobs in force from files.
+    /// Jobs that files define, and that are in force as they say.
     pub accepted: Vec<JobName>,
     /// What was refused.
     pub rejected: Vec<RefusedRow>,

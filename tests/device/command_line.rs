@@ -74,7 +74,10 @@ fn what_was_read_beside_the_loop_leaves_no_thread_behind() {
     rig.start();
     let threads = |rig: &Rig| std::fs::read_dir(format!("/proc/{}/task", rig.pid())).unwrap().count();
     let before = threads(&rig);
-    assert!(rig.leafcron(&["history"]).status.success());
+    assert!(rig.leafcron(&["history", "gated"]).status.success());
+    let strange = rig.leafcron(&["history", "nosuch"]);
+    assert_eq!(strange.status.code(), Some(1));
+    assert!(text_of(&strange.stderr).contains("no job nosuch; `leafcron list`"), "{strange:?}");
     assert!(rig.leafcron(&["run", "gated", "--wait"]).status.success());
     wait_for("the threads end", || (threads(&rig) == before).then_some(()));
 }

@@ -35,7 +35,8 @@ pub(super) struct Found {
     pub(super) findings: Vec<Finding>,
 }
 
-/// All that is asked for, in the order of the options' description. What is named and cannot be had fails as a whole.
+/// All that is asked for, in the order of the options' description. What is named and cannot be had fails as a
+/// whole.
 pub(super) fn find(asked: &Import) -> Result<Found, Failure> {
     let root = asked.root.as_deref().unwrap_or(Path::new("/"));
     let root = &std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
@@ -46,8 +47,17 @@ pub(super) fn find(asked: &Import) -> Result<Found, Failure> {
     if asked.system {
         system(root, &mut found)?;
     }
+    let named = asked.system || !asked.files.is_empty();
     for user in &asked.user_crontab {
-        found.crontabs.push(of_user(user, root)?);
+        if !is_user(user) {
+            return Err(Failure::CannotAsk(format!("--user-crontab {}: is no user's name", safe(user))));
+        }
+        match spooled(user, root) {
+            Ok(path) => found.crontabs.push(of_user(user, &path, root)?),
+            // A user without one is nothing to stop for where more was asked for.
+            Err(none) if named => found.findings.push(none),
+            Err(none) => return Err(Failure::CannotAsk(none.reason)),
+        }
     }
     Ok(found)
 }
@@ -183,23 +193,22 @@ fn is_run_parts(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// A user's crontab in cron's spool: a file of theirs or root's, and no link.
-fn of_user(user: &str, root: &Path) -> Result<Crontab, Failure> {
-    if !is_user(user) {
-        return Err(Failure::CannotAsk(format!("--user-crontab {}: is no user's name", safe(user))));
-    }
+/// Where a user's crontab lies in cron's spool; or that there is none.
+fn spooled(user: &str, root: &Path) -> Result<PathBuf, Finding> {
     let paths: Vec<PathBuf> = SPOOLS.iter().map(|spool| root.join(spool).join(user)).collect();
     let there = |path: &&PathBuf| match path.symlink_metadata() {
         Ok(about) => !about.is_dir(),
         Err(error) => error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::NotADirectory,
     };
-    let Some(path) = paths.iter().find(there) else {
+    paths.iter().find(there).cloned().ok_or_else(|| {
         let looked: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        return Err(Failure::CannotAsk(format!(
-            "{user} has no crontab: there is no {}",
-            looked.join(" and no ")
-        )));
-    };
+        let none = format!("{user} has no crontab: there is no {}", looked.join(" and no "));
+        Finding::of_file(looked.first().map_or("", String::as_str), Kind::PassedOver, none)
+    })
+}
+
+/// A user's crontab: a file of theirs or root's, and no link.
+fn of_user(user: &str, path: &Path, root: &Path) -> Result<Crontab, Failure> {
     let file = path.display().to_string();
     let cannot = |why: String| Failure::CannotAsk(format!("{}: {why}", safe(&file)));
     let (text, about) = read(path, OFlag::O_NOFOLLOW).map_err(|why| {
