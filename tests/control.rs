@@ -129,8 +129,8 @@ fn every_verb_makes_the_way_there_and_back() {
     assert_eq!(client.ask(&Request::List {}).unwrap(), Reply::Jobs(Vec::new()));
     for request in [
         Request::Show { job: job() },
-        Request::Pause { job: job() },
-        Request::Resume { job: job() },
+        Request::Pause { job: job(), id: None },
+        Request::Resume { job: job(), id: None },
         Request::Status {},
     ] {
         let message = serde_json::to_string(&request).unwrap();

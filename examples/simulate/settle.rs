@@ -29,7 +29,7 @@ impl World {
         for job in &jobs {
             let Some(agent) = &mut self.agent else { return };
             let ask = agent.ask(Asked::Other);
-            self.step(Event::Resume { job: job.clone(), ask });
+            self.step(Event::Resume { job: job.clone(), command: None, ask });
         }
         self.turn_over();
         self.wait_until("the bucket is read", |world| !world.desk.news);

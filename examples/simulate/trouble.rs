@@ -80,11 +80,11 @@ impl World {
                 let job = self.asked.entry(id.clone()).or_insert(job).clone();
                 let force = if self.luck.one_in(3) { Force::Yes } else { Force::No };
                 let ask = agent.ask(Asked::Run { job: job.clone(), id: id.clone() });
-                Event::Run { job, id, force, ask }
+                Event::Run { job, command: id.into(), force, ask }
             }
-            3 => Event::Stop { job, by: "uid 0".to_owned(), id: None, ask: agent.ask(Asked::Other) },
-            4 | 5 => Event::Pause { job, ask: agent.ask(Asked::Other) },
-            _ => Event::Resume { job, ask: agent.ask(Asked::Other) },
+            3 => Event::Stop { job, by: "uid 0".to_owned(), command: None, ask: agent.ask(Asked::Other) },
+            4 | 5 => Event::Pause { job, command: None, ask: agent.ask(Asked::Other) },
+            _ => Event::Resume { job, command: None, ask: agent.ask(Asked::Other) },
         };
         self.tell(|| format!("owner: {event:?}"));
         self.step(event);

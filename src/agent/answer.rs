@@ -6,8 +6,8 @@ use core::fmt;
 use smol::channel::Sender;
 
 use crate::job::{
-    CommandId, DeviceEvent, Entry, EventJson, Fire, JobName, JobRow, JobShown, JournalStatus, RecordJson,
-    Refusal, RefusalKind, Reply, Request, Source, Status,
+    CommandId, CommandMark, DeviceEvent, Entry, EventJson, Fire, JobName, JobRow, JobShown, JournalStatus,
+    RecordJson, Refusal, RefusalKind, Reply, Request, Source, Status, WallTime,
 };
 use crate::scheduler::{Act, AskId, Event, Force};
 use crate::store::{self, RealDisk, StoreError};
@@ -19,8 +19,21 @@ use super::{Agent, beside, chain, send};
 pub(super) enum Asker {
     /// A user of this machine.
     User(u32),
-    /// The centre.
-    Centre,
+    /// The centre, which may send the same until then.
+    Centre {
+        /// The command's `not_after`.
+        until: Option<WallTime>,
+    },
+}
+
+impl Asker {
+    fn mark(self, id: CommandId) -> CommandMark {
+        let until = match self {
+            Self::User(_) => None,
+            Self::Centre { until } => until,
+        };
+        CommandMark { id, until }
+    }
 }
 
 /// As a record says it.
@@ -28,7 +41,7 @@ impl fmt::Display for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(uid) => write!(f, "uid {uid}"),
-            Self::Centre => f.write_str("centre"),
+            Self::Centre { .. } => f.write_str("centre"),
         }
     }
 }
@@ -57,23 +70,29 @@ impl Agent {
                 let ask = self.ask(reply);
                 self.turn.acts.push(Act::Answer { ask, reply: removed });
             }
-            Request::Run { job, id, force, wait } => self.run(job, id, force, wait, reply),
+            Request::Run { job, id, force, wait } => {
+                let Some(id) = id.or_else(|| self.fresh_command()) else {
+                    let message = "no id could be made for this command";
+                    return send(&reply, refused(RefusalKind::Conflict, message));
+                };
+                self.run(job, asker.mark(id), force, wait, reply);
+            }
             Request::Stop { job, id } => {
-                let ask = self.ask(reply);
-                self.step(Event::Stop { job, by: asker.to_string(), id, ask });
+                let (ask, command) = (self.ask(reply), id.map(|id| asker.mark(id)));
+                self.step(Event::Stop { job, by: asker.to_string(), command, ask });
             }
             Request::EndRuns {} => {
                 log::info!("the machine goes down: every run is told to end, and none is started");
                 let ask = self.ask(reply);
                 self.step(Event::EndRuns { by: format!("machine shutdown ({asker})"), ask });
             }
-            Request::Pause { job } => {
-                let ask = self.ask(reply);
-                self.step(Event::Pause { job, ask });
+            Request::Pause { job, id } => {
+                let (ask, command) = (self.ask(reply), id.map(|id| asker.mark(id)));
+                self.step(Event::Pause { job, command, ask });
             }
-            Request::Resume { job } => {
-                let ask = self.ask(reply);
-                self.step(Event::Resume { job, ask });
+            Request::Resume { job, id } => {
+                let (ask, command) = (self.ask(reply), id.map(|id| asker.mark(id)));
+                self.step(Event::Resume { job, command, ask });
             }
         }
     }
@@ -85,11 +104,8 @@ impl Agent {
         ask
     }
 
-    fn run(&mut self, job: JobName, id: Option<CommandId>, force: bool, wait: bool, reply: Sender<Reply>) {
-        let id = id.or_else(|| self.fresh_command());
-        let Some(id) = id else {
-            return send(&reply, refused(RefusalKind::Conflict, "no id could be made for this command"));
-        };
+    fn run(&mut self, job: JobName, command: CommandMark, force: bool, wait: bool, reply: Sender<Reply>) {
+        let id = command.id.clone();
         if wait {
             if self.waiters.contains_key(&id) {
                 return send(&reply, refused(RefusalKind::Busy, "somebody waits for this command already"));
@@ -106,7 +122,7 @@ impl Agent {
         }
         let ask = self.ask(reply);
         let force = if force { Force::Yes } else { Force::No };
-        self.step(Event::Run { job, id: id.clone(), force, ask });
+        self.step(Event::Run { job, command, force, ask });
         // Refused, or taken before and over: nobody must wait for a record that does not come.
         if wait && !self.core.is_going_on(&id) && !self.is_on_its_way(&id) {
             self.waiters.remove(&id);

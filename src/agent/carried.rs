@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::turns::{acked, weight};
-use crate::job::{Covers, Entry, Fire, FireKey, JobName, Outcome, Record, RunId, Trigger, WallTime, limits};
+use crate::job::{
+    Covers, Entry, Fire, FireKey, JobName, Outcome, Record, RunId, Taken, Trigger, WallTime, limits,
+};
 
 /// Bytes that are kept, about.
 pub(super) const CARRIED_BYTES: usize = 384 * 1024;
@@ -53,7 +55,7 @@ fn drop_outdated(entries: &mut Vec<Entry>) {
     let (mut taken, mut paused, mut resumed) = (0, BTreeSet::new(), BTreeSet::new());
     let mut newest_first: Vec<Entry> = Vec::with_capacity(entries.len());
     newest_first.extend(entries.drain(..).rev().filter(|entry| match entry {
-        Entry::Taken { .. } => {
+        Entry::Taken(_) => {
             taken += 1;
             taken <= limits::COMMAND_IDS
         }
@@ -165,7 +167,7 @@ fn job_of(entry: &Entry) -> Option<&JobName> {
         | Entry::Paused { job, .. }
         | Entry::Resumed { job }
         | Entry::Orphaned { job, .. }
-        | Entry::Taken { job, .. } => Some(job),
+        | Entry::Taken(Taken { job, .. }) => Some(job),
         Entry::Event(_)
         | Entry::Eras(_)
         | Entry::Started(_)
@@ -173,8 +175,7 @@ fn job_of(entry: &Entry) -> Option<&JobName> {
         | Entry::SuccessExitCodes { .. }
         | Entry::Booted { .. }
         | Entry::Acked(_)
-        | Entry::Bucket(_)
-        | Entry::Commanded { .. } => None,
+        | Entry::Bucket(_) => None,
     }
 }
 
@@ -280,10 +281,11 @@ mod tests {
     #[test]
     fn asking_without_end_on_a_refusing_disk_fills_no_memory() {
         let job: JobName = "a".parse().unwrap();
+        let taken = |n: i64| Taken { id: format!("m{n}").parse().unwrap(), job: job.clone(), until: None };
         let asked = (0..2_000_i64).flat_map(|n| {
             let at = WallTime::from_secs(n);
             [
-                Entry::Taken { id: format!("m{n}").parse().unwrap(), job: job.clone() },
+                Entry::Taken(taken(n)),
                 Entry::Paused { job: job.clone(), at },
                 Entry::Resumed { job: job.clone() },
             ]
@@ -292,6 +294,6 @@ mod tests {
         assert_eq!((kept.len(), given_up), (limits::COMMAND_IDS + 2, 0));
         let newest = Entry::Resumed { job: job.clone() };
         assert_eq!(kept.last(), Some(&newest));
-        assert!(kept.contains(&Entry::Taken { id: "m1999".parse().unwrap(), job }));
+        assert!(kept.contains(&Entry::Taken(taken(1_999))));
     }
 }

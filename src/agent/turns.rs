@@ -206,8 +206,7 @@ pub fn weight(entries: &[Entry]) -> usize {
         | Entry::Eras(_)
         | Entry::Stopping { .. }
         | Entry::SuccessExitCodes { .. }
-        | Entry::Taken { .. }
-        | Entry::Commanded { .. } => 200,
+        | Entry::Taken(_) => 200,
         Entry::Acked(_) => 32,
     };
     entries.iter().map(of).sum()

@@ -93,8 +93,8 @@ mod tests {
                 Request::Events { limit: 1 },
                 Request::Run { job: job(), id: None, force: true, wait: true },
                 Request::Stop { job: job(), id: None },
-                Request::Pause { job: job() },
-                Request::Resume { job: job() },
+                Request::Pause { job: job(), id: None },
+                Request::Resume { job: job(), id: None },
             ] {
                 assert!(peer(uid).may(&request), "uid {uid}: {request:?}");
             }

@@ -82,11 +82,17 @@ pub enum Request {
     Pause {
         /// The job.
         job: JobName,
+        /// The command's id; asked twice under one id it is paused once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<CommandId>,
     },
     /// The job fires again.
     Resume {
         /// The job.
         job: JobName,
+        /// The command's id; asked twice under one id it is resumed once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<CommandId>,
     },
     /// The machine goes down: end every run, and start nothing more until the agent starts anew. Answered when the ends
     /// are durable.

@@ -17,7 +17,7 @@ pub struct Command {
 }
 
 /// Verbs that have an id of their own.
-const WITH_ID: &[&str] = &["run", "stop"];
+const WITH_ID: &[&str] = &["run", "stop", "pause", "resume"];
 
 impl Command {
     /// Reads a command.

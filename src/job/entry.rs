@@ -14,10 +14,11 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::eras::Eras;
-use super::fire::{BootId, CommandId, FireKey, RunId, Trigger};
+use super::fire::{BootId, FireKey, RunId, Trigger};
 use super::name::{JobName, Name};
 use super::record::{DeviceEvent, Outcome, Reason, Record};
 use super::sync::{Acked, Bucket};
+use super::taken::Taken;
 use super::text::Revision;
 use super::time::{BootTime, WallTime};
 
@@ -115,11 +116,6 @@ pub enum Entry {
         /// Who had said so.
         source: Source,
     },
-    /// A command that starts nothing was taken under this id.
-    Commanded {
-        /// The command's id.
-        id: CommandId,
-    },
     /// Another era counts from here on, or the main one again.
     Eras(Eras),
     /// The run of an intent is made to end: whoever finds it after a restart goes on with that.
@@ -136,13 +132,8 @@ pub enum Entry {
         /// The exit codes.
         codes: Vec<u8>,
     },
-    /// A command was taken under this id for this job.
-    Taken {
-        /// The command's id.
-        id: CommandId,
-        /// The job.
-        job: JobName,
-    },
+    /// A command was taken.
+    Taken(Taken),
 }
 
 /// Why a run is made to end.

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, Intent, Missed, Pending, Source, Started, StopWhy};
 use super::eras::{Eras, Provisionally};
-use super::fire::{BootId, CommandId, Fire, FireKey, RunId};
-use super::limits;
+use super::fire::{BootId, Fire, FireKey, RunId};
 use super::name::JobName;
 use super::record::{Outcome, Reason, Record};
 use super::sync::{Acked, Bucket};
+use super::taken::Remembered;
 use super::time::WallTime;
 
 /// How far a job's fires are accounted for.
@@ -80,10 +80,8 @@ pub struct Image {
     pub newest: Option<WallTime>,
     /// The largest run id in use or used since the image began.
     pub last_run: u64,
-    /// The newest commands that were taken, oldest first, at most [`limits::COMMAND_IDS`].
-    pub commands: Vec<CommandId>,
-    /// For which job each of them was, where that is known.
-    pub taken_for: BTreeMap<CommandId, JobName>,
+    /// The commands that were taken.
+    pub commands: Remembered,
     /// How far the centre has what is numbered.
     pub acked: Acked,
     /// Where the centre's definitions came from; `None`: there never was one.
@@ -123,7 +121,6 @@ impl Image {
     /// Takes one entry into account. Total: an entry that makes no sense (a runner of an unknown intent) changes
     /// nothing, since the journal of an older or damaged agent may hold anything that parses.
     pub fn apply(&mut self, entry: &Entry) {
-        self.note_command(entry);
         match entry {
             Entry::Record(record) => self.apply_record(record),
             Entry::Event(event) => self.note_time(event.at),
@@ -189,11 +186,7 @@ impl Image {
             Entry::Resumed { job } => {
                 self.paused.remove(job);
             }
-            Entry::Commanded { id } => self.remember(id),
-            Entry::Taken { id, job } => {
-                self.remember(id);
-                self.taken_for.insert(id.clone(), job.clone());
-            }
+            Entry::Taken(taken) => self.commands.remember(taken.clone()),
         }
     }
 
@@ -201,47 +194,6 @@ impl Image {
         if let Some(open) = self.intents.values_mut().find(|open| open.intent.run == run) {
             change(open);
         }
-    }
-
-    fn note_command(&mut self, entry: &Entry) {
-        let key = match entry {
-            Entry::Record(record) => &record.key,
-            Entry::Pending(pending) => &pending.key,
-            Entry::Intent(intent) => &intent.key,
-            Entry::Event(_)
-            | Entry::Defined { .. }
-            | Entry::Withdrawn { .. }
-            | Entry::Began { .. }
-            | Entry::Forgotten { .. }
-            | Entry::Missed(_)
-            | Entry::Started(_)
-            | Entry::Booted { .. }
-            | Entry::Paused { .. }
-            | Entry::Resumed { .. }
-            | Entry::Acked(_)
-            | Entry::Bucket(_)
-            | Entry::Orphaned { .. }
-            | Entry::Eras(_)
-            | Entry::Stopping { .. }
-            | Entry::SuccessExitCodes { .. }
-            | Entry::Taken { .. }
-            | Entry::Commanded { .. } => return,
-        };
-        if let Fire::Manual { id } = &key.fire {
-            self.remember(id);
-            self.taken_for.insert(id.clone(), key.job.clone());
-        }
-    }
-
-    fn remember(&mut self, id: &CommandId) {
-        if self.commands.contains(id) {
-            return;
-        }
-        if self.commands.len() >= limits::COMMAND_IDS {
-            let oldest = self.commands.remove(0);
-            self.taken_for.remove(&oldest);
-        }
-        self.commands.push(id.clone());
     }
 
     /// What an implausible clock says is no time of the main era.
@@ -286,7 +238,7 @@ impl Image {
 
     /// The image as entries: what compaction writes at the head of a fresh segment, beside the records it keeps.
     /// `last` is not among them; it comes back with the records. Nor are `newest`, `last_run` and
-    /// `commands`, where no entry says them. The order matters: what moves `done_through` comes before the entries that set it.
+    /// `commands`. The order matters: what moves `done_through` comes before the entries that set it.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let definitions = self.definitions.iter().map(|((job, source), text)| Entry::Defined {
             job: job.clone(),
@@ -309,7 +261,6 @@ impl Image {
         let missed = self.missed.values().flatten().cloned().map(Entry::Missed);
         let pending = self.pending.values().cloned().map(Entry::Pending);
         let intents = self.intents.values().flat_map(OpenIntent::entries);
-        let taken = self.taken_for.iter().map(|(id, job)| Entry::Taken { id: id.clone(), job: job.clone() });
         let paused = self.paused.iter().map(|(job, at)| Entry::Paused { job: job.clone(), at: *at });
         let boot = self.boot.map(|boot| Entry::Booted { boot });
         let acked = (self.acked != Acked::default()).then_some(Entry::Acked(self.acked));
@@ -324,7 +275,7 @@ impl Image {
             waiting.filter(|key| !self.knows(&key.job)).map(|key| Entry::Forgotten { job: key.job.clone() });
         let waiting = main.into_iter().chain(pending).chain(intents).chain(forgotten);
         let progress = progress.chain(provisional);
-        let device = boot.into_iter().chain(acked).chain(bucket).chain(taken);
+        let device = boot.into_iter().chain(acked).chain(bucket);
         waiting.chain(missed).chain(progress).chain(definitions).chain(orphans).chain(paused).chain(device)
     }
 }

@@ -19,6 +19,7 @@ mod record;
 mod require;
 mod run_limits;
 mod sync;
+mod taken;
 pub mod text;
 pub mod time;
 pub mod units;
@@ -43,5 +44,6 @@ pub use record::{Covers, DeviceEvent, EventKind, Outcome, Output, Reason, Record
 pub use require::{DiskFloor, Readings, Require};
 pub use run_limits::{IoPriority, RunLimits};
 pub use sync::{Acked, Bucket, Heartbeat, Verdict, VerdictState};
+pub use taken::{CommandMark, Remembered, Taken};
 pub use text::{FieldMap, Revision};
 pub use time::{BootTime, Clock, Now, WallTime};

@@ -1,8 +1,8 @@
 //! What people, the centre and the jobs directory ask of the core.
 
 use crate::job::{
-    AgentName, CommandId, DeviceEvent, Entry, Eras, EventKind, Fire, JobName, Now, Reason, Refusal,
-    RefusalKind, Reply, StopWhy, Trigger, WallTime,
+    AgentName, CommandMark, DeviceEvent, Entry, Eras, EventKind, Fire, JobName, Now, Reason, Refusal,
+    RefusalKind, Reply, StopWhy, Taken, Trigger, WallTime, limits,
 };
 
 use super::clock::{ClockWatch, Readiness};
@@ -48,15 +48,15 @@ impl Scheduler {
     pub(super) fn run(
         &mut self,
         name: &JobName,
-        id: CommandId,
+        command: CommandMark,
         force: Force,
         ask: AskId,
         turn: &mut Turn<'_>,
     ) {
-        match self.taken(&id, name) {
-            Taken::No => {}
-            Taken::ForIt => return turn.effects.answer(ask, Reply::Accepted { id }),
-            Taken::ForAnother(other) => return turn.effects.answer(ask, taken_for(&id, &other)),
+        let id = command.id.clone();
+        if let Some(answer) = self.known_command(name, &command, turn.now) {
+            let answer = answer.unwrap_or(Reply::Accepted { id });
+            return turn.effects.answer(ask, answer);
         }
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.fires().is_none() {
@@ -69,36 +69,56 @@ impl Scheduler {
             life.force = force == Force::Yes;
             job.born(life, cx);
         });
-        turn.effects.answer(ask, Reply::Accepted { id: id.clone() });
-        self.remember_command(id, name.clone());
+        turn.effects.answer(ask, Reply::Accepted { id });
+        self.remember(name, Some(command), turn);
     }
 
-    /// Whether an id was used before. For which job, a restart may not know: then the same is supposed.
-    fn taken(&self, id: &CommandId, name: &JobName) -> Taken {
-        match self.commands.iter().find(|(known, _)| known == id) {
-            None => Taken::No,
-            Some((_, Some(other))) if other != name => Taken::ForAnother(other.clone()),
-            Some(_) => Taken::ForIt,
+    /// The answer to a command that is not carried out: `None` within for one that was, when it came first.
+    fn known_command(&self, name: &JobName, command: &CommandMark, now: Now) -> Option<Option<Reply>> {
+        let CommandMark { id, until } = command;
+        match self.commands.find(id) {
+            Some(taken) if taken.job == *name => Some(None),
+            Some(taken) => Some(Some(refusal(
+                RefusalKind::Conflict,
+                format!("{id} was a command for {}; each command needs an id of its own", taken.job),
+            ))),
+            // Forgetting one that may come again would carry that out twice.
+            None if until.is_some() && !self.commands.has_room(now.wall) => {
+                let most = limits::COMMAND_IDS;
+                let message =
+                    format!("{most} commands are remembered until their not_after; ask again later");
+                Some(Some(refusal(RefusalKind::Busy, message)))
+            }
+            None => None,
         }
+    }
+
+    /// The same for what is answered by words.
+    fn is_new(&self, name: &JobName, command: Option<&CommandMark>, ask: AskId, turn: &mut Turn<'_>) -> bool {
+        let Some(command) = command else { return true };
+        let Some(answer) = self.known_command(name, command, turn.now) else { return true };
+        let again = || Reply::Done { message: format!("{} has been taken before", command.id) };
+        turn.effects.answer(ask, answer.unwrap_or_else(again));
+        false
+    }
+
+    fn remember(&mut self, name: &JobName, command: Option<CommandMark>, turn: &mut Turn<'_>) {
+        let Some(CommandMark { id, until }) = command else { return };
+        let taken = Taken { id, job: name.clone(), until };
+        turn.effects.entries.push(Entry::Taken(taken.clone()));
+        self.commands.remember(taken);
     }
 
     pub(super) fn stop(
         &mut self,
         name: &JobName,
         by: &str,
-        id: Option<CommandId>,
+        command: Option<CommandMark>,
         ask: AskId,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(id) = &id {
-            let reply = match self.taken(id, name) {
-                Taken::No => None,
-                Taken::ForIt => Some(Reply::Done { message: format!("{id} has been taken before") }),
-                Taken::ForAnother(other) => Some(taken_for(id, &other)),
-            };
-            if let Some(reply) = reply {
-                return turn.effects.answer(ask, reply);
-            }
+        if !self.is_new(name, command.as_ref(), ask, turn) {
+            return;
         }
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         let concerned = |life: &Life| {
@@ -107,16 +127,15 @@ impl Scheduler {
         let count = job.lives.iter().filter(|life| concerned(life)).count();
         if count == 0 {
             let message = format!("no run of {name} is going on");
-            return turn.effects.answer(ask, refusal(RefusalKind::Conflict, message));
+            turn.effects.answer(ask, refusal(RefusalKind::Conflict, message));
+            // Delivered again, it must not stop what was started since.
+            return self.remember(name, command, turn);
         }
         let why = StopWhy::Command { by: by.to_owned() };
         turn.with(name, job, |job, cx| {
             job.each_life(cx, |life| concerned(life).then(|| LifeEvent::Stop(why.clone())));
         });
-        if let Some(id) = id {
-            turn.effects.entries.push(Entry::Taken { id: id.clone(), job: name.clone() });
-            self.remember_command(id, name.clone());
-        }
+        self.remember(name, command, turn);
         let runs = if count == 1 { "run" } else { "runs" };
         turn.effects.answer(ask, Reply::Done { message: format!("stopping {count} {runs} of {name}") });
     }
@@ -145,7 +164,16 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn pause(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
+    pub(super) fn pause(
+        &mut self,
+        name: &JobName,
+        command: Option<CommandMark>,
+        ask: AskId,
+        turn: &mut Turn<'_>,
+    ) {
+        if !self.is_new(name, command.as_ref(), ask, turn) {
+            return;
+        }
         let due = Due::of(&self.clock, &self.eras, &self.settings, turn.now);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.paused.is_none() {
@@ -162,10 +190,20 @@ impl Scheduler {
                 }));
             });
         }
+        self.remember(name, command, turn);
         turn.effects.answer(ask, Reply::Done { message: format!("{name} is paused") });
     }
 
-    pub(super) fn resume(&mut self, name: &JobName, ask: AskId, turn: &mut Turn<'_>) {
+    pub(super) fn resume(
+        &mut self,
+        name: &JobName,
+        command: Option<CommandMark>,
+        ask: AskId,
+        turn: &mut Turn<'_>,
+    ) {
+        if !self.is_new(name, command.as_ref(), ask, turn) {
+            return;
+        }
         let due = Due::of(&self.clock, &self.eras, &self.settings, turn.now);
         let Some(job) = known(&mut self.jobs, name, ask, turn) else { return };
         if job.paused.is_some() {
@@ -181,22 +219,9 @@ impl Scheduler {
                 }));
             });
         }
+        self.remember(name, command, turn);
         turn.effects.answer(ask, Reply::Done { message: format!("{name} fires again") });
     }
-}
-
-/// Whether a command's id was used before.
-enum Taken {
-    No,
-    ForIt,
-    ForAnother(JobName),
-}
-
-fn taken_for(id: &CommandId, other: &JobName) -> Reply {
-    refusal(
-        RefusalKind::Conflict,
-        format!("{id} was a command for {other}; each command needs an id of its own"),
-    )
 }
 
 /// By what is settled what was due.

@@ -2,7 +2,7 @@
 
 use crate::gate::Wanted;
 use crate::job::{
-    BootId, CommandId, Entry, FireKey, JobName, Outcome, Output, Readings, Reason, Reply, RunId, Trigger,
+    BootId, CommandMark, Entry, FireKey, JobName, Outcome, Output, Readings, Reason, Reply, RunId, Trigger,
     Usage, WallTime,
 };
 
@@ -70,8 +70,8 @@ pub enum Event {
     Run {
         /// The job.
         job: JobName,
-        /// The command's id.
-        id: CommandId,
+        /// By what the command is known.
+        command: CommandMark,
         /// Whether its gate is passed over.
         force: Force,
         /// Whom to answer.
@@ -90,8 +90,8 @@ pub enum Event {
         job: JobName,
         /// Who, as the record says it.
         by: String,
-        /// The command's id, where it has one.
-        id: Option<CommandId>,
+        /// By what the command is known, where it has an id.
+        command: Option<CommandMark>,
         /// Whom to answer.
         ask: AskId,
     },
@@ -99,6 +99,8 @@ pub enum Event {
     Pause {
         /// The job.
         job: JobName,
+        /// By what the command is known, where it has an id.
+        command: Option<CommandMark>,
         /// Whom to answer.
         ask: AskId,
     },
@@ -106,6 +108,8 @@ pub enum Event {
     Resume {
         /// The job.
         job: JobName,
+        /// By what the command is known, where it has an id.
+        command: Option<CommandMark>,
         /// Whom to answer.
         ask: AskId,
     },

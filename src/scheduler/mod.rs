@@ -27,11 +27,11 @@ mod tests;
 mod view;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::job::{
-    AgentName, BootId, BootTime, CommandId, Entry, Eras, Fire, JobName, Now, PendingStage, Reason, RunId,
+    AgentName, BootId, BootTime, Entry, Eras, Fire, JobName, Now, PendingStage, Reason, Remembered, RunId,
     Trigger, WallTime, limits,
 };
 
@@ -77,7 +77,7 @@ pub struct Scheduler {
     /// The machine goes down: nothing starts. Whoever waits for the end of all runs.
     ending: Option<Vec<AskId>>,
     /// Commands that have been taken, oldest first, and for which job where that is known: asked twice they run once.
-    commands: VecDeque<(CommandId, Option<JobName>)>,
+    commands: Remembered,
 }
 
 /// All jobs at rest, so that a turn that concerns none of them costs next to nothing.
@@ -143,11 +143,11 @@ impl Scheduler {
             Event::NeverStarted { run } => self.tell(run, LifeEvent::NeverStarted, &mut turn),
             Event::NotStored { run } => self.tell(run, LifeEvent::NotStored, &mut turn),
             Event::OnFailureEnded { run } => self.alert_over(run, &mut turn),
-            Event::Run { job, id, force, ask } => self.run(&job, id, force, ask, &mut turn),
-            Event::Stop { job, by, id, ask } => self.stop(&job, &by, id, ask, &mut turn),
+            Event::Run { job, command, force, ask } => self.run(&job, command, force, ask, &mut turn),
+            Event::Stop { job, by, command, ask } => self.stop(&job, &by, command, ask, &mut turn),
             Event::EndRuns { by, ask } => self.end_runs(&by, ask, &mut turn),
-            Event::Pause { job, ask } => self.pause(&job, ask, &mut turn),
-            Event::Resume { job, ask } => self.resume(&job, ask, &mut turn),
+            Event::Pause { job, command, ask } => self.pause(&job, command, ask, &mut turn),
+            Event::Resume { job, command, ask } => self.resume(&job, command, ask, &mut turn),
         }
         if turn.stirred {
             self.calm = None;
@@ -328,13 +328,6 @@ impl Scheduler {
             }
         }
         plan
-    }
-
-    fn remember_command(&mut self, id: CommandId, job: JobName) {
-        if self.commands.len() >= limits::COMMAND_IDS {
-            self.commands.pop_front();
-        }
-        self.commands.push_back((id, Some(job)));
     }
 }
 

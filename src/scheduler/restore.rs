@@ -1,6 +1,6 @@
 //! The core after a restart: what the journal's image says, as lives.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::job::{
@@ -35,7 +35,6 @@ impl Scheduler {
     ) -> Self {
         let of_boot = image.eras.provisional.filter(|provisional| provisional.boot == boot);
         let lived = image.provisional.values().map(|of| of.done_through).max().filter(|_| of_boot.is_some());
-        let taken = image.commands.iter().map(|id| (id.clone(), image.taken_for.get(id).cloned()));
         let mut core = Self {
             clock: ClockWatch::new(now, &settings, image.newest, lived),
             settings,
@@ -48,7 +47,7 @@ impl Scheduler {
             calm: None,
             policies: Vec::new(),
             ending: None,
-            commands: taken.collect::<VecDeque<_>>(),
+            commands: image.commands.clone(),
         };
         core.restore_progress(image);
         let mut fresh = Vec::new();

@@ -73,7 +73,7 @@ impl Scheduler {
     /// Whether a command of this id was taken, as far back as ids are remembered.
     #[must_use]
     pub fn has_taken(&self, command: &CommandId) -> bool {
-        self.commands.iter().any(|(id, _)| id == command)
+        self.commands.find(command).is_some()
     }
 
     /// Whether the fire of a command is not settled yet.

@@ -8,7 +8,7 @@ use super::disk::DiskFile;
 use super::error::StoreError;
 use super::header::take;
 use crate::job::limits::FRAME_BYTES;
-use crate::job::{CommandId, Entry, WallTime};
+use crate::job::{Entry, Remembered, WallTime};
 
 /// Bytes before a frame's body: its length and its checksum.
 const HEAD_BYTES: usize = 8;
@@ -29,7 +29,7 @@ pub(super) enum Body<E, K> {
     /// Of a compacted segment: numbered facts under their old numbers.
     Kept(K),
     /// Of a compacted segment: its end, and what of the image no entry says.
-    Base { newest: Option<WallTime>, last_run: u64, commands: Vec<CommandId> },
+    Base { newest: Option<WallTime>, last_run: u64, commands: Remembered },
 }
 
 /// The number of variants of [`Body`]: what a good frame's first byte is below.
@@ -242,7 +242,10 @@ mod tests {
     fn the_bound_on_the_first_byte_is_the_number_of_variants() {
         let first = |body: Borrowed<'_>| postcard::to_stdvec(&body).unwrap()[0];
         assert_eq!(first(Body::Commit { first: 1, entries: &[] }), 0);
-        assert_eq!(first(Body::Base { newest: None, last_run: 0, commands: Vec::new() }), VARIANTS - 1);
+        assert_eq!(
+            first(Body::Base { newest: None, last_run: 0, commands: Remembered::default() }),
+            VARIANTS - 1
+        );
         assert!(postcard::from_bytes::<Owned>(&[VARIANTS, 0, 0, 0]).is_err());
     }
 

@@ -149,7 +149,7 @@ mod tests {
     use super::super::frame::{Borrowed, KeptFact, push_raw};
     use super::super::header::WRITES;
     use super::*;
-    use crate::job::{Clock, DeviceEvent, EventKind, Id128, WallTime};
+    use crate::job::{Clock, DeviceEvent, EventKind, Id128, Remembered, Taken, WallTime};
 
     /// What passes the checksum is not trusted either: an older or newer agent may have written anything.
     #[test]
@@ -161,15 +161,14 @@ mod tests {
         };
         let facts = [fact(1), fact(2), Entry::Booted { boot: Id128([3; 16]) }];
         let kept = [1, 2].map(|seq| KeptFact { seq: u64::from(seq), last: true, fact: fact(seq) });
+        let mut commands = Remembered::default();
+        let (id, job) = ("c".parse().unwrap(), "a".parse().unwrap());
+        commands.remember(Taken { id, job, until: Some(WallTime::from_secs(9)) });
         let bodies: [Borrowed<'_>; 4] = [
             Body::Commit { first: u64::MAX - 1, entries: &facts },
             Body::Image(&facts),
             Body::Kept(&kept),
-            Body::Base {
-                newest: Some(WallTime::from_secs(1)),
-                last_run: 7,
-                commands: vec!["c".parse().unwrap()],
-            },
+            Body::Base { newest: Some(WallTime::from_secs(1)), last_run: 7, commands },
         ];
         let header = Header {
             version: WRITES,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::device::wait_for;
+use super::device::{text_of, wait_for};
 use super::rig::Fleet;
 
 /// A stock request over the hub, and its first answer.
@@ -123,4 +123,45 @@ fn an_unsynchronised_clock_answers_status_alone() {
     let run = json!({"verb": "run", "job": "job", "id": "x", "not_after": soon()});
     assert_eq!(ask(&fleet, &run)["refused"]["kind"], "conflict");
     assert_eq!(ask(&fleet, &json!({"verb": "status"}))["status"]["clock"], "unsynced");
+}
+
+#[test]
+fn the_operator_pauses_resumes_and_reads_along() {
+    let fleet = Fleet::new("", "[job.own]\nschedule = \"@yearly\"\ncommand = \"sleep 600\"\n");
+    let long = format!(
+        r#"{{"schedule":"@yearly","command":"echo one; cd {}; while ! [ -e more ]; do sleep 0.1; done; echo two; while ! [ -e end ]; do sleep 0.1; done; echo three; exit 3"}}"#,
+        fleet.device.path("").display()
+    );
+    let sequence = fleet.put("agent.pi.long", long);
+    fleet.wait_for_verdict("long", |verdict| verdict.sequence == Some(sequence));
+    let said = |words: &[&str]| {
+        let output = fleet.hub(words);
+        (output.status.code(), text_of(&output.stdout), text_of(&output.stderr))
+    };
+    assert_eq!(said(&["pause", "pi", "long"]).1, "long is paused\n");
+    assert_eq!(fleet.device.json(&["show", "long"])["paused"], true);
+    assert_eq!(said(&["resume", "pi", "long"]).1, "long fires again\n");
+    assert_eq!(fleet.device.json(&["show", "long"])["paused"], false);
+    let (code, _, why) = said(&["pause", "pi", "own"]);
+    assert!(code == Some(1) && why.contains("own is the device's own"), "{why}");
+
+    let (code, _, why) = said(&["logs", "pi", "long"]);
+    assert!(code == Some(1) && why.contains("long is not running"), "{why}");
+    assert!(fleet.hub(&["run", "pi", "long"]).status.success());
+    wait_for("it prints", || (said(&["logs", "pi", "long"]).1 == "one\n").then_some(()));
+    let mut command = fleet.hub_command(&["logs", "pi", "long", "--follow"]);
+    let mut follow = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(follow.stdout.take().unwrap()));
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    // Over a link that is cut, too.
+    fleet.kill_link();
+    std::fs::write(fleet.device.path("more"), "").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "two");
+    std::fs::write(fleet.device.path("end"), "").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "three");
+    assert!(lines.next().is_none() && follow.wait().unwrap().success());
+    assert!(fleet.device.leafcron(&["run", "own"]).status.success());
+    let (code, _, why) = said(&["logs", "pi", "own"]);
+    assert!(code == Some(1) && why.contains("own is the device's own"), "{why}");
+    assert!(fleet.device.leafcron(&["stop", "own"]).status.success());
 }

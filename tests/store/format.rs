@@ -5,7 +5,7 @@ use std::path::Path;
 use leafcron::job::{
     Acked, Bucket, Clock, CommandId, Covers, DeviceEvent, Entry, Eras, EventKind, Fire, FireKey, Id128,
     LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Provisional, Readings, Reason, Record,
-    RunId, Source, Started, StopWhy, Trigger,
+    RunId, Source, Started, StopWhy, Taken, Trigger,
 };
 use leafcron::store::{Durability, MemDisk, Options};
 
@@ -114,7 +114,7 @@ fn linked() -> (Vec<u8>, Model) {
         Entry::Orphaned { job: job(0), source: Source::Agent },
         Entry::Bucket(Bucket { id: Some("0123".parse().unwrap()), sequence: 300 }),
         Entry::Acked(Acked { through: 1, stream_sequence: 70_000, told: 2 }),
-        Entry::Commanded { id: "stop-1".parse().unwrap() },
+        Entry::Taken(Taken { id: "stop-1".parse().unwrap(), job: job(0), until: Some(at(99)) }),
         Entry::Event(DeviceEvent { at: at(9), clock: Clock::Synced, kind }),
     ];
     assert!(model.run(&mut journal, &[(entries, Durability::Synced)]));
@@ -142,7 +142,7 @@ fn eras() -> (Vec<(&'static str, Vec<u8>)>, Model) {
         Entry::Stopping { run, why: StopWhy::Command { by: "uid 0".to_owned() } },
         intent(7),
         Entry::Stopping { run: RunId(7), why: StopWhy::Replaced },
-        Entry::Taken { id: "stop-2".parse().unwrap(), job: job(1) },
+        Entry::Taken(Taken { id: "stop-2".parse().unwrap(), job: job(1), until: None }),
         eras(2, Some(3), 3, -9_000_000),
         began(2, 3),
         Entry::Missed(Missed { job: job(1), era: 3, after: at(-8_000_000), to: at(-8_000_000) }),

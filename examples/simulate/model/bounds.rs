@@ -36,8 +36,8 @@ impl Model {
             }
             _ => {}
         }
-        if self.durable.commands.len() > COMMANDS {
-            self.blame(format!("bound: {} commands are remembered", self.durable.commands.len()));
+        if self.durable.commands.count() > COMMANDS {
+            self.blame(format!("bound: {} commands are remembered", self.durable.commands.count()));
         }
     }
 

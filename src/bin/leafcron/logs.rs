@@ -17,46 +17,65 @@ pub(crate) fn logs(
     follow: bool,
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    let mut printer = Printer { as_json, terminal: io::stdout().is_terminal(), at: 0 };
-    let mut request = Request::Logs { job: job.clone(), run, from: 0, follow };
-    let mut part = log_part(ask::ask(client, &request)?)?;
-    let there = part.end;
-    loop {
-        if printer.print(&part).is_err() {
-            // Whoever read has seen enough.
-            return Ok(Answer::default());
-        }
-        if part.over || !follow && (part.next >= there || part.text.is_empty()) {
-            return Ok(Answer::default());
-        }
-        part = if follow {
-            log_part(ask::next(client)?)?
-        } else {
-            request = Request::Logs { job: job.clone(), run: Some(part.run), from: part.next, follow };
-            match ask::ask(client, &request) {
-                // It has ended meanwhile.
-                Err(Failure::No(_)) => return Ok(Answer::default()),
-                reply => log_part(reply?)?,
-            }
-        };
+    if !follow {
+        return print(job, run, as_json, |request| ask::ask(client, request));
     }
+    let request = Request::Logs { job: job.clone(), run, from: 0, follow };
+    let mut printer = Printer::new(as_json);
+    let mut reply = ask::ask(client, &request)?;
+    while printer.goes_on(&part_of(reply)?) {
+        reply = ask::next(client)?;
+    }
+    Ok(Answer::default())
 }
 
-fn log_part(reply: Reply) -> Result<LogPart, Failure> {
+/// Prints what is there; `ask` gets the answers.
+pub(crate) fn print(
+    job: &JobName,
+    run: Option<RunId>,
+    as_json: bool,
+    mut ask: impl FnMut(&Request) -> Result<Reply, Failure>,
+) -> Result<Answer, Failure> {
+    let mut printer = Printer::new(as_json);
+    let mut part = part_of(ask(&Request::Logs { job: job.clone(), run, from: 0, follow: false })?)?;
+    let there = part.end;
+    while printer.goes_on(&part) && part.next < there && !part.text.is_empty() {
+        let (run, from) = (Some(part.run), part.next);
+        part = match ask(&Request::Logs { job: job.clone(), run, from, follow: false }) {
+            // It has ended meanwhile.
+            Err(Failure::No(_)) => break,
+            reply => part_of(reply?)?,
+        };
+    }
+    Ok(Answer::default())
+}
+
+/// The part of an output that an answer is.
+pub(crate) fn part_of(reply: Reply) -> Result<LogPart, Failure> {
     match reply {
         Reply::Log(part) => Ok(part),
         other => Err(ask::unexpected(&other)),
     }
 }
 
-struct Printer {
+/// Prints one part after the other.
+pub(crate) struct Printer {
     as_json: bool,
     terminal: bool,
     /// The byte of the output that comes next.
-    at: u64,
+    pub(crate) at: u64,
 }
 
 impl Printer {
+    pub(crate) fn new(as_json: bool) -> Self {
+        Self { as_json, terminal: io::stdout().is_terminal(), at: 0 }
+    }
+
+    /// Prints a part, and says whether more is wanted: not after the last one, and not when whoever read has seen enough.
+    pub(crate) fn goes_on(&mut self, part: &LogPart) -> bool {
+        self.print(part).is_ok() && !part.over
+    }
+
     fn print(&mut self, part: &LogPart) -> io::Result<()> {
         let gone = part.from.saturating_sub(self.at);
         self.at = part.next;

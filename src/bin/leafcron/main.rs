@@ -82,8 +82,12 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
         }
         Verb::Stop { job } => act::done(&mut client()?, &Request::Stop { job: job.clone(), id: None }, json),
         Verb::EndRuns => act::done(&mut client()?, &Request::EndRuns {}, json),
-        Verb::Pause { job } => act::done(&mut client()?, &Request::Pause { job: job.clone() }, json),
-        Verb::Resume { job } => act::done(&mut client()?, &Request::Resume { job: job.clone() }, json),
+        Verb::Pause { job } => {
+            act::done(&mut client()?, &Request::Pause { job: job.clone(), id: None }, json)
+        }
+        Verb::Resume { job } => {
+            act::done(&mut client()?, &Request::Resume { job: job.clone(), id: None }, json)
+        }
         Verb::Remove { job } => act::done(&mut client()?, &Request::Remove { job: job.clone() }, json),
         Verb::Status => match ask::ask(&mut client()?, &Request::Status {})? {
             Reply::Status(status) if json => Answer::json(&status),

@@ -1,8 +1,10 @@
 //! `on_failure`, and what of a run must outlive the agent.
 
+use core::time::Duration;
+
 use super::world::{World, name};
-use crate::job::{CommandId, Outcome, Reason, RefusalKind, Reply};
-use crate::scheduler::{AskId, Ending, Event, How};
+use crate::job::{CommandId, CommandMark, Outcome, Reason, RefusalKind, Reply, limits};
+use crate::scheduler::{AskId, Ending, Event, Force, How};
 
 const ALERT: &str = r#""on_failure":"logger oh""#;
 
@@ -29,11 +31,11 @@ fn a_jobs_own_command_is_told_of_the_final_failure_and_of_nothing_else() {
     // It succeeds, meets itself and is paused: no news.
     world.pass(120);
     world.end_all();
-    world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]);
     world.run("a", "paused");
     world.end_all();
     world.pass(300);
-    world.turn([Event::Resume { job: name("a"), ask: AskId(2) }]);
+    world.turn([Event::Resume { job: name("a"), command: None, ask: AskId(2) }]);
     assert_eq!(told(&world).len(), 1);
     // What was missed is.
     world.power_cut(86_400);
@@ -84,7 +86,7 @@ fn a_stop_outlives_the_agent_with_its_reason() {
         let mut world = World::new();
         world.define("a", r#""schedule":"* * * * *","on_interrupt":"rerun""#);
         world.pass(60);
-        world.turn([Event::Stop { job: name("a"), by: "uid 7".to_owned(), id: None, ask: AskId(1) }]);
+        world.turn([Event::Stop { job: name("a"), by: "uid 7".to_owned(), command: None, ask: AskId(1) }]);
         let run = world.only_run();
         world.stops.clear();
         if found_running {
@@ -104,7 +106,7 @@ fn a_stop_outlives_the_agent_with_its_reason() {
     let mut world = World::new();
     world.define("a", r#""schedule":"1 0 * * *","on_interrupt":"rerun""#);
     world.pass(60);
-    world.turn([Event::Stop { job: name("a"), by: "uid 7".to_owned(), id: None, ask: AskId(1) }]);
+    world.turn([Event::Stop { job: name("a"), by: "uid 7".to_owned(), command: None, ask: AskId(1) }]);
     world.power_cut(60);
     world.pass(3_600);
     assert_eq!((world.starts.len(), world.finals("a")), (1, vec!["60 interrupted(boot)".to_owned()]));
@@ -136,13 +138,23 @@ fn a_commands_id_is_for_one_job_also_after_a_restart() {
     world.end_all();
     let id: CommandId = "stop".parse().unwrap();
     world.run("a", "other");
-    world.turn([Event::Stop { job: name("a"), by: String::new(), id: Some(id.clone()), ask: AskId(1) }]);
+    world.turn([Event::Stop {
+        job: name("a"),
+        by: String::new(),
+        command: Some(id.clone().into()),
+        ask: AskId(1),
+    }]);
     world.end_all();
     for _ in 0..2 {
         world.replies.clear();
         world.run("a", "id");
         world.run("b", "id");
-        world.turn([Event::Stop { job: name("b"), by: String::new(), id: Some(id.clone()), ask: AskId(2) }]);
+        world.turn([Event::Stop {
+            job: name("b"),
+            by: String::new(),
+            command: Some(id.clone().into()),
+            ask: AskId(2),
+        }]);
         let refused =
             |reply: &Reply| matches!(reply, Reply::Refused(refusal) if refusal.kind == RefusalKind::Conflict);
         assert!(matches!(world.replies[0], Reply::Accepted { .. }), "asked twice it runs once");
@@ -150,4 +162,61 @@ fn a_commands_id_is_for_one_job_also_after_a_restart() {
         world.crash();
     }
     assert_eq!(world.starts.len(), 2);
+}
+
+/// A command that may come again until its `not_after` is not forgotten for newer ones; those are refused.
+#[test]
+fn a_flood_of_commands_makes_none_run_twice() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"0 0 1 1 *","overlap":"allow""#);
+    let until = Some(world.now.wall.plus(Duration::from_secs(3_600)));
+    let run = |number: usize| Event::Run {
+        job: name("a"),
+        command: CommandMark { id: format!("c{number}").parse().unwrap(), until },
+        force: Force::No,
+        ask: AskId(1),
+    };
+    for number in 0..limits::COMMAND_IDS {
+        world.turn([run(number)]);
+        world.end_all();
+    }
+    let started = world.starts.len();
+    world.replies.clear();
+    world.turn([run(0)]);
+    world.turn([run(1_000)]);
+    world.crash();
+    world.turn([run(0)]);
+    world.turn([run(1_000)]);
+    assert_eq!(world.starts.len(), started);
+    let busy = |reply: &Reply| matches!(reply, Reply::Refused(refusal) if refusal.kind == RefusalKind::Busy);
+    assert!(busy(&world.replies[1]) && busy(&world.replies[3]), "{:?}", world.replies);
+    assert!(world.replies.iter().step_by(2).all(|reply| matches!(reply, Reply::Accepted { .. })));
+    // A person's own command always has room.
+    world.run("a", "own");
+    world.end_all();
+    assert_eq!(world.starts.len(), started + 1);
+    // Nor do they forget one that may come again.
+    world.pass(3_601);
+    world.turn([run(1_000)]);
+    assert_eq!(world.starts.len(), started + 2);
+}
+
+/// Delivered twice, a stop that found nothing must not stop what was started since.
+#[test]
+fn a_pause_and_a_stop_are_taken_once() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"0 0 1 1 *""#);
+    let mark = |id: &str| Some(CommandMark::from(id.parse::<CommandId>().unwrap()));
+    let stop = || Event::Stop { job: name("a"), by: String::new(), command: mark("s"), ask: AskId(1) };
+    world.turn([stop()]);
+    world.run("a", "id");
+    world.crash();
+    world.turn([stop()]);
+    assert!(world.stops.is_empty(), "{:?}", world.stops);
+    let pause = || Event::Pause { job: name("a"), command: mark("p"), ask: AskId(1) };
+    world.turn([pause()]);
+    world.turn([Event::Resume { job: name("a"), command: mark("r"), ask: AskId(1) }]);
+    world.crash();
+    world.turn([pause()]);
+    assert!(!world.core.view(&name("a")).unwrap().paused);
 }

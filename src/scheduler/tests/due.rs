@@ -144,12 +144,12 @@ fn a_missed_fire_past_its_deadline_is_not_started() {
 fn a_pause_is_covered_by_one_record() {
     let mut world = World::new();
     world.define("a", MINUTELY);
-    world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]);
     world.pass(300);
     world.crash();
     world.pass(301);
     assert!(world.starts.is_empty());
-    world.turn([Event::Resume { job: name("a"), ask: AskId(2) }]);
+    world.turn([Event::Resume { job: name("a"), command: None, ask: AskId(2) }]);
     assert_eq!(world.finals("a"), ["600 skipped(paused) x10"]);
     world.pass(60);
     assert_eq!(world.started_dues("a"), [660]);

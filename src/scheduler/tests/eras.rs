@@ -101,7 +101,7 @@ fn a_synchronised_clock_that_shows_it_had_been_wrong_opens_a_new_main_era() {
     let mut world = World::new();
     world.define("a", EVERY_TEN_MINUTES);
     world.define("paused", EVERY_TEN_MINUTES);
-    world.turn([Event::Pause { job: name("paused"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("paused"), command: None, ask: AskId(1) }]);
     live(&mut world, 100);
     // Off by 40 days, as yet unnoticed.
     world.set(at(40 * DAY), Clock::Unsynced);
@@ -111,7 +111,7 @@ fn a_synchronised_clock_that_shows_it_had_been_wrong_opens_a_new_main_era() {
     live(&mut world, 700);
     assert_eq!(starts(&world, "a", MIDNIGHT).last(), Some(&(2, 1_800)), "the instant is near again");
     assert_eq!(world.finals("paused"), [format!("{} skipped(paused) x{}", 40 * DAY + 1_200, 40 * 144 + 2)]);
-    world.turn([Event::Resume { job: name("paused"), ask: AskId(2) }]);
+    world.turn([Event::Resume { job: name("paused"), command: None, ask: AskId(2) }]);
     assert_eq!(world.finals("paused")[1..], ["1800 skipped(paused) x1"]);
     assert_accounted(&world, "wrong");
     // It survives a restart, and a boot that shows the wrong time once more.
@@ -236,13 +236,13 @@ fn what_is_accepted_changed_or_removed_under_an_implausible_clock_begins_once_th
 fn a_pause_goes_on_through_an_implausible_clock() {
     let mut world = World::new();
     world.define("a", EVERY_TEN_MINUTES);
-    world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]);
     live(&mut world, 1_250);
     // The journal knows that it was 00:20 by another job's record.
     world.define("b", r#""schedule":"0 12 * * *""#);
     world.boot_at(DEAD_CLOCK, Clock::Unsynced);
     live(&mut world, 650);
-    world.turn([Event::Resume { job: name("a"), ask: AskId(2) }]);
+    world.turn([Event::Resume { job: name("a"), command: None, ask: AskId(2) }]);
     assert_eq!(world.finals("a")[0], "1200 skipped(paused) x2");
     assert!(world.finals("a")[1].ends_with("skipped(paused) x1"));
     world.set(at(HOUR - 300), Clock::Synced);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::world::{Disk, World, name, settings};
-use crate::job::{EventKind, Outcome, PendingStage, Readings, Reason, Reply};
+use crate::job::{CommandId, EventKind, Outcome, PendingStage, Readings, Reason, Reply};
 use crate::scheduler::{AskId, Ending, Event, Force, How};
 
 const MINUTELY: &str = r#""schedule":"* * * * *""#;
@@ -172,7 +172,7 @@ fn a_fire_given_up_between_attempts_repeats_the_last_outcome() {
     world.pass(60);
     let run = world.only_run();
     world.end(run, How::Exited(9));
-    world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]);
     assert_eq!(world.finals("a"), ["60 failed(paused)"]);
     assert_eq!(world.records.last().unwrap().exit_code, Some(9));
 }
@@ -250,7 +250,7 @@ fn a_manual_run_obeys_overlap_is_allowed_while_paused_and_moves_nothing() {
     let mut world = World::new();
     world.define("a", r#""schedule":"0 1 * * *""#);
     let before = world.image.progress.clone();
-    world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]);
+    world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]);
     world.run("a", "x1");
     world.run("a", "x1");
     world.run("a", "x2");
@@ -269,8 +269,8 @@ fn a_manual_run_obeys_overlap_is_allowed_while_paused_and_moves_nothing() {
 fn force_passes_over_the_gate() {
     let mut world = World::new();
     world.define("a", r#""require":{"memory_available":"1GiB"},"schedule":"1 0 * * *""#);
-    let id = "x".parse().unwrap();
-    world.turn([Event::Run { job: name("a"), id, force: Force::Yes, ask: AskId(0) }]);
+    let id: CommandId = "x".parse().unwrap();
+    world.turn([Event::Run { job: name("a"), command: id.into(), force: Force::Yes, ask: AskId(0) }]);
     assert_eq!(world.starts.len(), 1);
 }
 
@@ -278,7 +278,7 @@ fn force_passes_over_the_gate() {
 fn stop_ends_runs_and_the_retry_that_waits() {
     let mut world = World::new();
     world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
-    let stop = || Event::Stop { job: name("a"), by: "uid 0".to_owned(), id: None, ask: AskId(1) };
+    let stop = || Event::Stop { job: name("a"), by: "uid 0".to_owned(), command: None, ask: AskId(1) };
     world.turn([stop()]);
     assert!(matches!(world.replies.last(), Some(Reply::Refused(_))), "nothing to stop");
     world.pass(60);
@@ -313,7 +313,7 @@ fn a_tree_that_does_not_end_when_it_is_killed_is_reported_whatever_warn_after_sa
     world.define("a", r#""schedule":"1 0 * * *","warn_after":"none","timeout":"1m","stop_grace":"10s""#);
     world.define("b", r#""schedule":"1 0 * * *","warn_after":"none","timeout":"none","stop_grace":"10s""#);
     world.pass(60 + 129);
-    world.turn([Event::Stop { job: name("b"), by: "uid 0".to_owned(), id: None, ask: AskId(1) }]);
+    world.turn([Event::Stop { job: name("b"), by: "uid 0".to_owned(), command: None, ask: AskId(1) }]);
     assert_eq!(world.events, []);
     world.pass(1);
     assert!(matches!(&world.events[..], [EventKind::Overdue { job, .. }] if *job == name("a")));
@@ -342,7 +342,7 @@ fn a_run_stopped_before_its_command_began_is_stopped_and_not_tried_again() {
     world.define("a", r#""schedule":"1 0 * * *","retry":{"attempts":3}"#);
     world.pass(60);
     let run = world.only_run();
-    world.turn([Event::Stop { job: name("a"), by: "uid 0".to_owned(), id: None, ask: AskId(1) }]);
+    world.turn([Event::Stop { job: name("a"), by: "uid 0".to_owned(), command: None, ask: AskId(1) }]);
     world.running.clear();
     world.turn([Event::NeverStarted { run }]);
     assert_eq!(world.finals("a"), ["60 stopped(command)"]);

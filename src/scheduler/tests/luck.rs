@@ -123,9 +123,9 @@ fn live(seed: u64, device: Device) -> World {
             _ => {
                 let job = name(luck.one_of(&JOBS));
                 let event = match luck.below(3) {
-                    0 => Event::Pause { job, ask: AskId(0) },
-                    1 => Event::Resume { job, ask: AskId(0) },
-                    _ => Event::Stop { job, by: "test".to_owned(), id: None, ask: AskId(0) },
+                    0 => Event::Pause { job, command: None, ask: AskId(0) },
+                    1 => Event::Resume { job, command: None, ask: AskId(0) },
+                    _ => Event::Stop { job, by: "test".to_owned(), command: None, ask: AskId(0) },
                 };
                 world.turn([event]);
             }
@@ -218,10 +218,10 @@ fn settle(world: &mut World) {
     world.now.clock = Clock::Synced;
     let jobs: Vec<JobName> = world.texts.keys().cloned().collect();
     for job in &jobs {
-        world.turn([Event::Resume { job: job.clone(), ask: AskId(0) }]);
+        world.turn([Event::Resume { job: job.clone(), command: None, ask: AskId(0) }]);
     }
     for job in &jobs {
-        world.turn([Event::Pause { job: job.clone(), ask: AskId(0) }]);
+        world.turn([Event::Pause { job: job.clone(), command: None, ask: AskId(0) }]);
         let plan = plan(&world.texts[job]);
         let late = plan.calendar.next(world.image.progress[job].done_through);
         assert!(!plan.policy.enabled || late.is_none_or(|at| at > world.now.wall), "{job}: {late:?} is left");

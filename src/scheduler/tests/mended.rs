@@ -55,7 +55,7 @@ fn what_was_due_while_the_clock_is_awaited_is_settled_before_the_schedule_change
                     world.define("a", &format!(r#""schedule":"30 12 * * *","catch_up":"{catch_up}""#))
                 }
                 "remove" => world.remove("a"),
-                _ => world.turn([Event::Pause { job: name("a"), ask: AskId(1) }]),
+                _ => world.turn([Event::Pause { job: name("a"), command: None, ask: AskId(1) }]),
             }
             world.now.clock = Clock::Synced;
             for _ in 0..10 {

@@ -413,7 +413,7 @@ impl World {
 
     pub(super) fn run(&mut self, job: &str, id: &str) {
         let id: CommandId = id.parse().unwrap();
-        self.turn([Event::Run { job: name(job), id, force: Force::No, ask: AskId(0) }]);
+        self.turn([Event::Run { job: name(job), command: id.into(), force: Force::No, ask: AskId(0) }]);
     }
 
     /// The agent is killed and starts again at once: the core comes back from the image.

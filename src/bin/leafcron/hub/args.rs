@@ -149,6 +149,39 @@ pub(crate) enum Verb {
         #[command(flatten)]
         patience: Patience,
     },
+    /// Nothing of a job fires on a device until it is resumed
+    Pause {
+        /// The device
+        agent: AgentName,
+        /// The job
+        job: JobName,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// A job fires on a device again
+    Resume {
+        /// The device
+        agent: AgentName,
+        /// The job
+        job: JobName,
+        #[command(flatten)]
+        patience: Patience,
+    },
+    /// What a running job of a device prints
+    Logs {
+        /// The device
+        agent: AgentName,
+        /// The job
+        job: JobName,
+        /// This run of it [default: the newest]
+        #[arg(long, value_name = "RUN")]
+        run: Option<u64>,
+        /// Go on with what comes, until the run is over
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        patience: Patience,
+    },
     /// A device's own state, as `leafcron status` there
     Status {
         /// The device

@@ -1,21 +1,25 @@
-//! `leafcron hub run`, `stop` and `status`: asked of the device itself, through the hub.
+//! `leafcron hub run`, `stop`, `pause`, `resume`, `logs` and `status`: asked of the device itself, through the hub.
 
 use core::time::Duration;
 use std::io::{self, IsTerminal};
 use std::thread;
 
-use leafcron::job::{AgentName, Command, CommandId, JobName, RecordJson, RefusalKind, Reply, Request};
+use leafcron::job::{AgentName, Command, CommandId, JobName, RecordJson, RefusalKind, Reply, Request, RunId};
 use leafcron::nats::{From, Subscription};
 use serde_json::json;
 
 use super::{ANSWER, Centre, Place, cannot, random};
 use crate::answer::{Answer, Failure, say};
 use crate::here::Here;
+use crate::logs::{Printer, part_of};
 use crate::table::{safe, safe_lines};
 use crate::{act, status};
 
 /// While a run is waited for: how often the stream is asked whether its record came another way.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Whoever follows an output says so as often as this.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A run to be started.
 pub(super) struct Run<'a> {
@@ -56,6 +60,17 @@ fn ask(
         )));
     }
     Ok((answers, reply(&first.payload)?))
+}
+
+/// The one answer to a request.
+pub(super) fn read(
+    centre: &Centre,
+    here: &Here,
+    agent: &AgentName,
+    request: Request,
+    timeout: Duration,
+) -> Result<Reply, Failure> {
+    ask(centre, here, agent, request, timeout).map(|(_, reply)| reply)
 }
 
 fn reply(payload: &[u8]) -> Result<Reply, Failure> {
@@ -160,19 +175,68 @@ fn wait_for(
     }
 }
 
-pub(super) fn stop(
+/// What is answered by words.
+pub(super) fn done(
     centre: &Centre,
     here: &Here,
     agent: &AgentName,
-    job: &JobName,
+    request: impl FnOnce(CommandId) -> Request,
     timeout: Duration,
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    let request = Request::Stop { job: job.clone(), id: Some(fresh_id()?) };
-    match ask(centre, here, agent, request, timeout)?.1 {
+    match read(centre, here, agent, request(fresh_id()?), timeout)? {
         Reply::Done { message } if as_json => Answer::json(&json!({ "message": message })),
         Reply::Done { message } => Ok(Answer::text(safe(&message) + "\n")),
         other => Err(crate::ask::unexpected(&other)),
+    }
+}
+
+/// What a run prints, until it is over.
+pub(super) fn follow(
+    centre: &Centre,
+    agent: &AgentName,
+    job: &JobName,
+    run: Option<RunId>,
+    timeout: Duration,
+    as_json: bool,
+) -> Result<Answer, Failure> {
+    let (mut centre, mut run, mut printer) = (centre.clone(), run, Printer::new(as_json));
+    loop {
+        let request = Request::Logs { job: job.clone(), run, from: printer.at, follow: true };
+        let here = Here::of_this_machine();
+        let (answers, mut reply) = match ask(&centre, &here, agent, request, timeout) {
+            Ok(answered) => answered,
+            // The first answer says whether there is anything to follow; later the way there may be cut for a while.
+            Err(Failure::CannotAsk(why)) if run.is_some() => {
+                say(&format!("leafcron: {why}; still following\n"));
+                centre = centre.again()?;
+                continue;
+            }
+            Err(Failure::No(why)) if run.is_some() => {
+                let message = format!(
+                    "{why}: what it printed last was not seen; `leafcron hub history --output` shows what was kept"
+                );
+                return Err(Failure::No(message));
+            }
+            Err(failure) => return Err(failure),
+        };
+        loop {
+            let part = part_of(reply)?;
+            run = Some(part.run);
+            if !printer.goes_on(&part) {
+                return Ok(Answer::default());
+            }
+            // The device stops telling whoever does not ask again.
+            let left = ASK_AGAIN.saturating_sub(Here::of_this_machine().now.since(here.now));
+            match answers.next(left) {
+                Ok(Some(message)) => reply = self::reply(&message.payload)?,
+                Ok(None) => break,
+                Err(_) => {
+                    centre = centre.again()?;
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -183,7 +247,7 @@ pub(super) fn status(
     timeout: Duration,
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    match ask(centre, here, agent, Request::Status {}, timeout)?.1 {
+    match read(centre, here, agent, Request::Status {}, timeout)? {
         Reply::Status(status) if as_json => Answer::json(&status),
         Reply::Status(status) => Ok(Answer::text(status::render(&status, here))),
         other => Err(crate::ask::unexpected(&other)),

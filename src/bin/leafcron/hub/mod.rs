@@ -13,7 +13,7 @@ use core::time::Duration;
 use std::io::Read as _;
 use std::thread;
 
-use leafcron::job::{AgentName, Heartbeat, RecordJson, Verdict};
+use leafcron::job::{AgentName, Heartbeat, RecordJson, Request, RunId, Verdict};
 use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings, Stored};
 
 pub(crate) use args::Hub;
@@ -21,6 +21,7 @@ use args::Verb;
 
 use crate::answer::{Answer, Failure, chain};
 use crate::here::Here;
+use crate::logs;
 
 /// A server that does not let us in after this is none.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -77,7 +78,25 @@ pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure>
             command::run(&centre, here, agent, &run, patience.timeout, json)
         }
         Verb::Stop { agent, job, patience } => {
-            command::stop(&centre, here, agent, job, patience.timeout, json)
+            let request = |id| Request::Stop { job: job.clone(), id: Some(id) };
+            command::done(&centre, here, agent, request, patience.timeout, json)
+        }
+        Verb::Pause { agent, job, patience } => {
+            let request = |id| Request::Pause { job: job.clone(), id: Some(id) };
+            command::done(&centre, here, agent, request, patience.timeout, json)
+        }
+        Verb::Resume { agent, job, patience } => {
+            let request = |id| Request::Resume { job: job.clone(), id: Some(id) };
+            command::done(&centre, here, agent, request, patience.timeout, json)
+        }
+        Verb::Logs { agent, job, run, follow, patience } => {
+            let (run, timeout) = (run.map(RunId), patience.timeout);
+            if *follow {
+                return command::follow(&centre, agent, job, run, timeout, json);
+            }
+            logs::print(job, run, json, |request| {
+                command::read(&centre, here, agent, request.clone(), timeout)
+            })
         }
         Verb::Status { agent, patience } => command::status(&centre, here, agent, patience.timeout, json),
     }
