@@ -1,14 +1,13 @@
 //! Starting the command itself: the only process of a Run that enters its control group, takes its limits and changes
-//! its user. Sources: `posix_spawn(3)`, `clone(2)`, `execvp(3)`, `credentials(7)`.
+//! its user. Sources: `clone(2)`, `vfork(2)`, `execvp(3)`, `credentials(7)`.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io::{self, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, chdir};
 use rustix::fs::Mode;
 
@@ -17,7 +16,7 @@ use super::error::{reason, reason_of};
 use super::limit::{self, Applied, Means};
 use super::oom;
 use super::spec::RunSpec;
-use super::sys::{self, Forked};
+use super::sys;
 use super::user::Identity;
 use crate::job::Action;
 
@@ -47,7 +46,7 @@ pub(super) enum NotStarted {
     NoEntry(Errno),
 }
 
-/// What a forked child tells before it executes the command: which step failed, then an errno.
+/// What a child tells before it executes the command: which step failed, then an errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Enter = 1,
@@ -93,46 +92,26 @@ impl Prepared {
         })
     }
 
-    /// Starts the command and says which limits it does not have. Afterwards this process has its own directory and
-    /// umask again.
+    /// Starts the command and says which limits it does not have.
     pub(super) fn start(&self, output: &PipeWriter, means: &Means) -> Result<(Pid, Vec<String>), NotStarted> {
-        let started = oom::unprotected(|| {
-            if self.identity.drop.is_none() && means.are_none() {
-                return self.spawned(output).map(|pid| (pid, Vec::new()));
-            }
-            self.forked(output, means)
-        });
-        rustix::process::umask(super::UMASK);
+        let started = oom::unprotected(|| self.spawned(output, means));
         // A runner must not hold a file system busy. `/` can be entered.
         chdir(FALLBACK).map_err(|errno| NotStarted::Failed(reason(errno)))?;
         started
     }
 
-    /// At the cost of a vfork: where nothing is asked that only the child itself can do.
-    fn spawned(&self, output: &PipeWriter) -> Result<Pid, NotStarted> {
-        self.enter().map_err(|errno| self.explain(Step::Chdir, errno))?;
-        rustix::process::umask(self.umask);
-        self.execute(|path| spawn(path, &self.argv, &self.env, output))
-            .map_err(|errno| self.explain(Step::Exec, errno))
-    }
-
-    /// At the cost of a fork.
-    fn forked(&self, output: &PipeWriter, means: &Means) -> Result<(Pid, Vec<String>), NotStarted> {
+    fn spawned(&self, output: &PipeWriter, means: &Means) -> Result<(Pid, Vec<String>), NotStarted> {
         let system = |error: &io::Error| NotStarted::Failed(reason_of(error));
         let (mut told, tell) = io::pipe().map_err(|error| system(&error))?;
-        let group = means.group.as_ref();
-        // Into the group at its birth; a kernel that does not know how has the child enter it.
-        let born = group.map(|group| sys::fork_into(group.as_fd())).and_then(Result::ok);
-        let enters = born.is_none();
-        let pid = match born.map_or_else(sys::fork, Ok).map_err(|error| system(&error))? {
-            Forked::Child => {
-                drop(told);
-                let (step, errno) = self.child(output, means, enters, &tell);
-                report(&tell, step as u8, errno);
-                sys::exit(127);
-            }
-            Forked::Parent(pid) => pid,
+        let child = |enters: bool| {
+            let (step, errno) = self.child(output, means, enters, &tell);
+            report(&tell, step as u8, errno);
         };
+        // Into the group at its birth; a kernel that does not know how has the child enter it.
+        let group = means.group.as_ref();
+        let born = group.map(|group| sys::spawn(Some(group.as_fd()), || child(false))).and_then(Result::ok);
+        let pid = born.map_or_else(|| sys::spawn(None, || child(group.is_some())), Ok);
+        let pid = pid.map_err(|error| system(&error))?;
         drop(tell);
         let mut reports = Vec::new();
         told.read_to_end(&mut reports).map_err(|error| system(&error))?;
@@ -158,8 +137,7 @@ impl Prepared {
         Ok((pid, not_applied))
     }
 
-    /// The child's way to its command; only a failure comes back. One thread, so nothing that another held at the fork
-    /// is missing here.
+    /// The child's way to its command; only a failure comes back. It may share the memory of its parent, which waits.
     fn child(&self, output: &PipeWriter, means: &Means, enters: bool, tell: &PipeWriter) -> (Step, Errno) {
         if let Some(group) = means.group.as_ref().filter(|_| enters)
             && let Err(error) = group.enter()
@@ -181,8 +159,7 @@ impl Prepared {
         if let Err(errno) = self.enter() {
             return (Step::Chdir, errno);
         }
-        let executed = self.execute(|path| nix::unistd::execve(path, &self.argv, &self.env));
-        (Step::Exec, executed.err().unwrap_or(Errno::ENOENT))
+        (Step::Exec, self.execute())
     }
 
     fn enter(&self) -> Result<(), Errno> {
@@ -190,16 +167,16 @@ impl Prepared {
     }
 
     /// As execvp goes through the candidates: what may not be executed is remembered over what is not there.
-    fn execute<T>(&self, execute: impl Fn(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+    fn execute(&self) -> Errno {
         let mut last = Errno::ENOENT;
         for path in &self.candidates {
-            match execute(path) {
+            match nix::unistd::execve(path, &self.argv, &self.env) {
                 Err(Errno::EACCES) => last = Errno::EACCES,
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                done => return done,
+                Err(errno) => return errno,
             }
         }
-        Err(last)
+        last
     }
 
     /// What was tried, and what the system said.
@@ -255,24 +232,6 @@ fn streams(output: &PipeWriter) -> Result<(), Errno> {
     SigSet::empty().thread_set_mask()?;
     nix::unistd::dup2_stdout(output)?;
     nix::unistd::dup2_stderr(output)
-}
-
-/// The same by posix_spawn.
-fn spawn(path: &CStr, argv: &[CString], env: &[CString], output: &PipeWriter) -> Result<Pid, Errno> {
-    let mut actions = PosixSpawnFileActions::init()?;
-    actions.add_dup2(output.as_raw_fd(), 1)?;
-    actions.add_dup2(output.as_raw_fd(), 2)?;
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
-    attributes.set_pgroup(Pid::from_raw(0))?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    // The others are at their default since `settle`.
-    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-    posix_spawn(path, &actions, &attributes, argv, env)
 }
 
 fn c_strings(texts: impl Iterator<Item = String>) -> Result<Vec<CString>, String> {

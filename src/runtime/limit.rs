@@ -71,11 +71,6 @@ impl Means {
         Self { group, ..means }
     }
 
-    /// Whether the command starts like any process of this one.
-    pub(super) fn are_none(&self) -> bool {
-        self.group.is_none() && (self.data, self.processes, self.nice, self.io) == (None, None, None, None)
-    }
-
     /// What is already known not to hold, if that must not be.
     pub(super) fn refused(&self) -> Option<String> {
         (self.required && !self.not_applied.is_empty()).then(|| refusal(&self.not_applied))

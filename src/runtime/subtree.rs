@@ -84,7 +84,7 @@ impl Groups {
     }
 
     /// Whether each Run is to have one. Where nobody gave us the subtree only a Run that is bounded, or another user's,
-    /// has: what starts by a vfork otherwise costs a fork more.
+    /// has: a group costs a Run some system calls.
     pub(super) fn are_delegated(&self) -> bool {
         self.holds == Holds::Ours
     }

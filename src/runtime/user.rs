@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::sys::prctl::set_dumpable;
 use nix::unistd::{
     Gid, Uid, User, getegid, geteuid, getgrouplist, getgroups, setegid, seteuid, setgroups, setresgid,
     setresuid,
@@ -37,7 +38,10 @@ impl Ids {
     pub(super) fn assume(&self) -> Result<(), Errno> {
         setgroups(&self.groups)?;
         setresgid(self.gid, self.gid, self.gid)?;
-        setresuid(self.uid, self.uid, self.uid)
+        setresuid(self.uid, self.uid, self.uid)?;
+        // Whose memory this is: a runner's that is root's, until the command is executed. The kernel sees to it by itself
+        // (proc(5), fs.suid_dumpable), but for a machine that is set up to debug what changes its user.
+        set_dumpable(false)
     }
 }
 
