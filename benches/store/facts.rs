@@ -74,6 +74,7 @@ pub(super) fn run(job: &JobName, number: u64, output: usize) -> Outcomes<[Entry;
         usage: Some(Usage { cpu_ms: 12, max_rss_kib: 3_456 }),
         gate: Readings::default(),
         clock: Clock::Synced,
+        era: 1,
     };
     let started = Entry::Started(Started { run, pid: 4_321, start_ticks: 987_654 });
     Ok([Entry::Intent(intent), started, Entry::Record(Box::new(record))])

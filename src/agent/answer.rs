@@ -252,6 +252,7 @@ impl Agent {
             since: self.since,
             now: now.wall,
             clock: now.clock,
+            provisional: self.core.provisional_era(),
             jobs: self.catalog.jobs().count(),
             max_runs: self.config.max_runs,
             running: self.core.runs(None),

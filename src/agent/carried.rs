@@ -207,6 +207,7 @@ mod tests {
             usage: None,
             gate: Readings::default(),
             clock: Clock::Synced,
+            era: 1,
         }))
     }
 

@@ -263,6 +263,7 @@ mod tests {
             usage: None,
             gate: view.gate,
             clock: view.clock,
+            era: view.era,
         }
     }
 

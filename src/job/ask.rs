@@ -378,6 +378,9 @@ pub struct Status {
     pub now: WallTime,
     /// What that is worth.
     pub clock: Clock,
+    /// The era of this boot's own, while the clock is implausible: jobs run in it, and nothing counts as missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional: Option<u32>,
     /// Jobs in force.
     pub jobs: usize,
     /// Runs at once, at most.

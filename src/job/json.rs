@@ -25,9 +25,8 @@ pub struct RecordJson {
     pub revision: Revision,
     /// Why the fire came to be.
     pub trigger: Trigger,
-    /// The era of a scheduled fire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub era: Option<u32>,
+    /// The era of the fire; of `@reboot` and manual fires, the one that counted when this was recorded.
+    pub era: u32,
     /// The boot of an `@reboot` fire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootId>,
@@ -88,9 +87,9 @@ impl RecordJson {
     /// The view of record `seq` of `(agent, epoch)`.
     #[must_use]
     pub fn new(seq: u64, epoch: Epoch, agent: AgentName, record: Record) -> Self {
-        let (mut era, mut boot, mut id) = (None, None, None);
+        let (mut boot, mut id) = (None, None);
         match record.key.fire {
-            Fire::Scheduled { era: of, .. } => era = Some(of),
+            Fire::Scheduled { .. } => {}
             Fire::Reboot { boot: of } => boot = Some(of),
             Fire::Manual { id: of } => id = Some(of),
         }
@@ -101,7 +100,7 @@ impl RecordJson {
             job: record.key.job,
             revision: record.revision,
             trigger: record.trigger,
-            era,
+            era: record.era,
             boot,
             id,
             due: record.due,
@@ -248,6 +247,7 @@ mod tests {
             usage: Some(Usage { cpu_ms: 8_120, max_rss_kib: 20_480 }),
             gate: Readings { memory_available: Some(104_857_600), ..Readings::default() },
             clock: Clock::Synced,
+            era: 1,
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Record {
     pub gate: Readings,
     /// What the wall clock was worth.
     pub clock: Clock,
+    /// The era of the fire; of `@reboot` and manual fires, the one that counted when this was recorded.
+    pub era: u32,
 }
 
 impl Record {

@@ -92,6 +92,9 @@ pub struct Heartbeat {
     pub since: WallTime,
     /// What its clock is worth.
     pub clock: Clock,
+    /// The era of this boot's own, while the clock is implausible: jobs run in it, and nothing counts as missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional: Option<u32>,
     /// Its groups, in the order of their precedence.
     pub groups: Vec<Name>,
     /// Jobs in force.

@@ -129,6 +129,8 @@ pub(super) struct Cx<'a> {
     pub(super) boot: BootId,
     pub(super) job: &'a JobName,
     pub(super) plan: Option<&'a Plan>,
+    /// The era that counts.
+    pub(super) era: u32,
     /// Why no further start is allowed, if so.
     pub(super) barred: Option<Reason>,
     pub(super) effects: &'a mut Effects,

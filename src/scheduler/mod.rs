@@ -112,7 +112,9 @@ impl Turn<'_> {
         let (now, boot, effects) = (self.now, self.boot, &mut *self.effects);
         let failures = Vec::new();
         let plan = plan.as_ref();
-        let mut cx = Cx { now, boot, job: name, plan, barred, effects, room, full, settled: None, failures };
+        let era = job.era;
+        let mut cx =
+            Cx { now, boot, job: name, plan, era, barred, effects, room, full, settled: None, failures };
         let done = act(job, &mut cx);
         self.waiting = (self.waiting + job.pending()).saturating_sub(pending);
         cx.failures.drain(..).for_each(|failure| job.alert(failure));

@@ -144,6 +144,10 @@ impl Life {
             usage: None,
             gate: self.gate.clone(),
             clock: cx.now.clock,
+            era: match self.fire {
+                Fire::Scheduled { era, .. } => era,
+                Fire::Reboot { .. } | Fire::Manual { .. } => cx.era,
+            },
         }
     }
 }

@@ -83,6 +83,12 @@ impl Scheduler {
         self.jobs.values().any(|job| job.lives.iter().any(of))
     }
 
+    /// The era that counts while the clock is implausible.
+    #[must_use]
+    pub fn provisional_era(&self) -> Option<u32> {
+        self.eras.provisional.map(|provisional| provisional.era)
+    }
+
     /// The last readings of the machine.
     #[must_use]
     pub fn readings(&self) -> &Readings {

@@ -79,6 +79,7 @@ pub(crate) fn record(n: i64, output: usize) -> Entry {
         usage: Some(Usage { cpu_ms: 12, max_rss_kib: 3_456 }),
         gate: Readings::default(),
         clock: Clock::Synced,
+        era: 1,
     }))
 }
 

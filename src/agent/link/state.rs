@@ -26,7 +26,7 @@ pub(super) struct Beat {
 /// What is told soon when it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Signs {
-    clock: Clock,
+    clock: (Clock, Option<u32>),
     overdue: Vec<JobName>,
     failing: Vec<JobName>,
 }
@@ -47,7 +47,8 @@ impl Agent {
         else {
             return;
         };
-        if link.beat.said.as_ref().is_some_and(|said| said.clock != now.clock) {
+        if link.beat.said.as_ref().is_some_and(|said| said.clock != (now.clock, self.core.provisional_era()))
+        {
             link.reported.due(agent.to_string());
         }
         // A verdict is told once what it speaks of is durable.
@@ -109,7 +110,11 @@ impl Agent {
             last.is_some_and(|last| !matches!(last.outcome, Outcome::Succeeded | Outcome::Skipped))
         };
         let failing = self.catalog.jobs().map(|(job, _)| job).filter(|job| fails(job)).cloned();
-        Signs { clock: self.now().clock, overdue: listed(overdue), failing: listed(failing) }
+        Signs {
+            clock: (self.now().clock, self.core.provisional_era()),
+            overdue: listed(overdue),
+            failing: listed(failing),
+        }
     }
 
     fn heartbeat(&self) -> Heartbeat {
@@ -124,6 +129,7 @@ impl Agent {
             epoch: self.epoch,
             since: self.since,
             clock: now.clock,
+            provisional: self.core.provisional_era(),
             groups: self.config.all_groups(),
             jobs: self.catalog.jobs().count(),
             running: listed(self.core.runs(None).into_iter().map(|run| run.job)),

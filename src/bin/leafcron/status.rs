@@ -14,15 +14,16 @@ pub(crate) fn render(status: &Status, here: &Here) -> String {
         format!("agent    {}, leafcrond {}, pid {}", status.agent, status.version, status.pid),
         format!("since    {} ({})", here.time(status.since), here.distance(status.since)),
         format!("clock    {}, {}", words::word(status.clock), here.time(status.now)),
-        format!(
-            "jobs     {} in force; {} of {} slots taken, {} waiting, {} refused",
-            status.jobs,
-            status.running.len(),
-            status.max_runs,
-            status.waiting.len(),
-            status.refused.len()
-        ),
     ];
+    lines.extend(status.provisional.map(implausible));
+    lines.extend([format!(
+        "jobs     {} in force; {} of {} slots taken, {} waiting, {} refused",
+        status.jobs,
+        status.running.len(),
+        status.max_runs,
+        status.waiting.len(),
+        status.refused.len()
+    )]);
     lines.extend(readings(&status.readings).map(|text| format!("machine  {text}")));
     lines.extend(journal(&status.journal));
     lines.extend(status.link.iter().flat_map(|status| link(status, here)));
@@ -160,10 +161,24 @@ fn size(bytes: u64) -> String {
     format_size(bytes / unit * unit)
 }
 
+/// Of a clock that cannot be right.
+fn implausible(era: u32) -> String {
+    format!(
+        "         not plausible: jobs run in era {era} until it is, and nothing counts as missed; set it, or have it synchronised (see `timedatectl`)"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::samples;
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_told_with_what_to_do() {
+        let status = Status { provisional: Some(7), ..samples::status() };
+        let text = render(&status, &samples::here());
+        assert!(text.contains("\n         not plausible: jobs run in era 7 until it is"), "{text}");
+    }
 
     #[test]
     fn the_page_says_what_runs_what_waits_and_why_and_what_is_refused() {

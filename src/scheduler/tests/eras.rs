@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::luck::{assert_accounted, assert_started_once};
 use super::world::{MIDNIGHT, RELEASED, World, name, settings};
-use crate::job::{BootTime, Clock, EventKind, Fire, WallTime};
+use crate::job::{BootTime, Clock, EventKind, Fire, Trigger, WallTime};
 use crate::scheduler::{AskId, Event, How};
 
 const HOUR: u64 = 3_600;
@@ -363,4 +363,33 @@ fn an_implausible_clock_is_looked_at_ever_more_rarely_and_may_be_right_again_by_
     let turns = world.turns;
     world.pass(DAY);
     assert!(world.turns - turns < 40, "{}", world.turns - turns);
+}
+
+#[test]
+fn every_record_says_in_which_era_it_was_made_and_an_open_provisional_one_is_seen() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"0 0 1 1 *""#);
+    world.define("b", r#""schedule":"@reboot""#);
+    let eras = |world: &World, trigger: Trigger| {
+        let of = world.records.iter().filter(|record| record.trigger == trigger);
+        of.map(|record| record.era).collect::<Vec<_>>()
+    };
+    world.run("a", "first");
+    world.end_all();
+    assert_eq!(world.core.provisional_era(), None);
+    world.boot_at(DEAD_CLOCK, Clock::Unsynced);
+    let boot = world.boot;
+    world.turn([Event::Booted { boot }]);
+    world.end_all();
+    world.run("a", "second");
+    world.end_all();
+    assert_eq!(world.core.provisional_era(), Some(2));
+    world.crash();
+    assert_eq!(world.core.provisional_era(), Some(2), "after a restart, too");
+    world.set(at(3_600), Clock::Synced);
+    world.run("a", "third");
+    world.end_all();
+    assert_eq!(world.core.provisional_era(), None);
+    assert_eq!(eras(&world, Trigger::Manual), [1, 2, 1]);
+    assert_eq!(eras(&world, Trigger::Reboot), [2]);
 }

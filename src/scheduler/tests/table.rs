@@ -80,6 +80,7 @@ fn cell(state: &str, of: &str, definition: &str) -> String {
     let mut cx = Cx {
         now: NOW,
         boot: Id128([1; 16]),
+        era: 1,
         job: &job,
         plan: Some(&plan),
         barred: None,

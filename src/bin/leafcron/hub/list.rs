@@ -141,7 +141,7 @@ pub(super) fn agents(centre: &Centre, here: &Here, as_json: bool) -> Result<Answ
             beat.agent.to_string(),
             here.distance(beat.at) + silent,
             beat.version.clone(),
-            words::word(beat.clock),
+            words::word(beat.clock) + beat.provisional.map_or("", |_| ", not plausible"),
             beat.jobs.to_string(),
             beat.running.len().to_string(),
             beat.next_seq.saturating_sub(1).saturating_sub(beat.acked_through).to_string(),
