@@ -149,7 +149,7 @@ fn vfork<F: FnMut()>(group: Option<BorrowedFd<'_>>, child: &mut F) -> io::Result
     }
     let arguments = CloneArguments::new(libc::CLONE_VM | libc::CLONE_VFORK, group);
     let (enter, child): (extern "C" fn(*mut F) -> !, *mut F) = (enter::<F>, child);
-    let done: isize;
+    let done: libc::c_long;
     // SAFETY: as vfork. The kernel reads the array, which outlives the call, and lets one process at a time run on this
     // memory. The child leaves this block by a call that does not return, with the stack aligned for one: it writes below
     // this frame only, and what is below is nobody's, since a block without `nostack` has no red zone there. Registers are
@@ -164,7 +164,7 @@ fn vfork<F: FnMut()>(group: Option<BorrowedFd<'_>>, child: &mut F) -> io::Result
             "call r9",
             "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => done,
+            inlateout("rax") libc::SYS_clone3 => done,
             in("rdi") arguments.fields.as_ptr(),
             in("rsi") arguments.bytes,
             in("r8") child,
@@ -183,7 +183,7 @@ fn vfork<F: FnMut()>(group: Option<BorrowedFd<'_>>, child: &mut F) -> io::Result
             "blr x3",
             "brk #0",
             "2:",
-            in("x8") libc::SYS_clone3 as isize,
+            in("x8") libc::SYS_clone3,
             inlateout("x0") arguments.fields.as_ptr() => done,
             in("x1") arguments.bytes,
             in("x2") child,
@@ -208,7 +208,7 @@ fn vfork<F: FnMut()>(group: Option<BorrowedFd<'_>>, child: &mut F) -> io::Result
             in("r1") arguments.bytes,
             in("r2") child,
             in("r3") enter,
-            in("r12") libc::SYS_clone3 as isize,
+            in("r12") libc::SYS_clone3,
         );
     }
     u32::try_from(done).map_err(|_| {
