@@ -50,6 +50,8 @@ pub(crate) struct Desk {
     /// Keys that a backup lacked, and how far the device had come in the bucket by then. Once the restored bucket is there
     /// again nobody can tell it from the one that was: id and sequence are all that DESIGN section 9 compares.
     lost: BTreeMap<String, u64>,
+    /// Every key that a bucket ever held, at which sequence.
+    ever: BTreeMap<String, u64>,
     /// The sequence that the device read last.
     pub(crate) taken: u64,
     pub(crate) jobs: Vec<JobName>,
@@ -72,6 +74,7 @@ impl Desk {
             bucket,
             deleted: BTreeSet::new(),
             lost: BTreeMap::new(),
+            ever: BTreeMap::new(),
             taken: 0,
             jobs: (0..jobs).map(name).collect(),
             pace,
@@ -148,10 +151,9 @@ impl Desk {
                 (None, "a backup of the bucket is made".to_owned())
             }
             1 if luck.one_in(2) => {
-                let keys = core::mem::take(&mut self.bucket.keys).into_iter();
-                let lost = keys.filter(|(key, _)| !self.backup.keys.contains_key(key));
+                let lost = self.ever.iter().filter(|(key, _)| !self.backup.keys.contains_key(*key));
                 let taken = self.taken;
-                self.lost.extend(lost.map(|(key, of)| (key, of.sequence.min(taken))));
+                self.lost.extend(lost.map(|(key, sequence)| (key.clone(), taken.min(*sequence))));
                 self.bucket = self.backup.clone();
                 (None, format!("the bucket is restored, as of sequence {}", self.bucket.sequence))
             }
@@ -196,6 +198,7 @@ impl Desk {
 
     fn set(&mut self, key: &str, text: Option<String>) {
         self.bucket.sequence += 1;
+        self.ever.insert(key.to_owned(), self.bucket.sequence);
         self.bucket.keys.insert(key.to_owned(), Key { sequence: self.bucket.sequence, text });
     }
 

@@ -3,13 +3,14 @@
 //! Real are the catalog, the core, the turn queue, the results' window, the journal and its outbox; below them lies the
 //! disk in memory that fails, fills up and loses power (`store::mem`). The seed makes the rest: jobs of every kind, files
 //! and keys that come, go and turn to nonsense, commands, gates, runs that fail, hang and outlive the agent, crashes at
-//! any operation of the disk and between any two acts, power cuts, clocks that are set and boot late, a hub that answers
-//! late, twice, never, or forgets.
+//! any operation of the disk and between any two acts, power cuts, clocks that are set, boot late, or show 1970, 2098, last
+//! month or next year, a hub that answers late, twice, never, or forgets.
 //!
 //! ```text
 //!   world    time: one list of what will happen, in order        ┌─ model    what was promised, judged from outside:
 //!   trouble  what goes wrong, what the owner does                │   walk     which instants are due (no Calendar)
 //!   desk     the jobs directory and the centre's bucket          │   force    which definition counts
+//!                                                                │   eras     by which clock, and what is owed by it
 //!   process  the agent's memory, gone with a crash         ─────▶│   journal  what a crash must leave
 //!   shell    its loop, as src/agent has it                       │   cover    promise 1: one final record each
 //!   acts     start, stop, probe, answer                          │   starts   promise 2: late or never twice
@@ -42,11 +43,13 @@
 //! ```
 //! *What it found*, now tests: `a_job_has_no_more_fires_pending_than_it_may_those_that_back_off_included` and
 //! `a_run_that_was_started_under_report_is_not_started_again_under_a_newer_rerun` (`scheduler/tests/mended.rs`), and
-//! `what_gives_way_after_the_survey_is_told_as_well` (`agent/link/results.rs`).
+//! `what_gives_way_after_the_survey_is_told_as_well`, `a_stream_that_ends_before_our_point_is_owed_everything_again`
+//! (`agent/link/results.rs`), `an_intent_of_an_era_that_is_over_says_no_time` (`store/compaction.rs`) and
+//! `what_stands_still_with_the_main_era_counts_among_what_waits` (`scheduler/tests/eras.rs`).
 //!
 //! *What it does not do.* Runners, sockets and the link's own process are the torture tests' matter; the shell here is a
-//! copy of the agent's. The clock is never set back by more than 50 minutes behind the latest time that was shown: beyond
-//! that DESIGN section 5 opens eras. The disk loses what was not synced, but does not rot.
+//! copy of the agent's. What a start finds that was never synced stays there until something is. The disk loses what was
+//! not synced, but does not rot.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it tells what it finds")]
 #![expect(clippy::indexing_slicing, reason = "an index that is wrong here ends a simulation, no device")]
 

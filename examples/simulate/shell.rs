@@ -47,7 +47,10 @@ impl World {
         if self.look_for_fall_with(&mut journal) {
             return;
         }
-        self.look_back(&image, epoch, next_seq, &notes);
+        if !self.look_back(&image, epoch, next_seq, &notes) {
+            drop(journal);
+            return self.look_for_fall();
+        }
         self.tell(|| format!("* the agent starts; {next_seq} is the next number, noted: {notes:?}"));
         let rules = Rules {
             defaults: leafcron::job::FieldMap::new(),
@@ -112,17 +115,19 @@ impl World {
         self.start_link();
     }
 
-    /// What the journal says now, against what was acknowledged.
-    fn look_back(&mut self, image: &Image, epoch: Id128, next_seq: u64, notes: &[EventKind]) {
+    /// What the journal says now, against what was acknowledged; unless the power goes while it is read.
+    fn look_back(&mut self, image: &Image, epoch: Id128, next_seq: u64, notes: &[EventKind]) -> bool {
         let known = self.model.next_seq() - 1;
-        let found = Outbox::new(self.disk.clone(), epoch).read(
-            known,
-            next_seq.saturating_sub(1),
-            usize::MAX,
-            usize::MAX,
-        );
+        let through = next_seq.saturating_sub(1);
+        let read = || Outbox::new(self.disk.clone(), epoch).read(known, through, usize::MAX, usize::MAX);
+        // One operation may be about to fail: it is not what is judged here.
+        let found = read().or_else(|_| read());
+        if self.disk.is_off() {
+            return false;
+        }
         let found: Vec<Entry> = found.unwrap_or_default().into_iter().map(|(_, fact)| fact).collect();
         self.model.recovered(image, next_seq, notes, &found);
+        true
     }
 
     fn first_start(&mut self) {
@@ -243,7 +248,7 @@ impl World {
         let new = &agent.turn.entries[self.entries_seen..];
         self.entries_seen = agent.turn.entries.len();
         self.story.tell_entries(now, new);
-        self.model.closed(now.wall, new, &self.desk);
+        self.model.closed(now, new, &self.desk);
     }
 
     fn submit(&mut self) -> bool {
@@ -304,7 +309,7 @@ impl World {
             self.disk_takes_again();
         }
         let Some(agent) = &mut self.agent else { return };
-        agent.results.durable((first_seq + numbered as u64).saturating_sub(1));
+        agent.results.durable((first_seq + numbered as u64).saturating_sub(1), entries);
         let acts = agent.turns.committed();
         self.act(acts);
     }

@@ -7,6 +7,9 @@ use leafcron::store::mem::{Fault, Loss};
 use crate::process::Asked;
 use crate::world::{Coming, DAY, Fall, HOUR, MINUTE, SECOND, World};
 
+/// 2098-01-01T00:00:00Z, in milliseconds.
+const AHEAD: i64 = 4_039_372_800_000;
+
 impl World {
     /// Something goes wrong, or somebody does something.
     pub(crate) fn trouble(&mut self) {
@@ -22,6 +25,7 @@ impl World {
             14..17 => self.fall_soon(Fall::Killed),
             17..19 => self.fall_soon(Fall::PowerCut),
             19..22 if self.kind.bad_disk => self.disk_fails(),
+            22..24 if self.kind.wild_clock && self.luck.one_in(2) => self.clock_goes_wild(),
             22..24 if self.kind.bad_clock => self.clock_is_set(),
             24 => {
                 self.memory_short = !self.memory_short;
@@ -129,6 +133,8 @@ impl World {
         }
         let loss = match (fall, self.luck.below(3)) {
             (Fall::Killed, _) => Loss::Nothing,
+            // That nobody acted upon it is not what this model tells apart.
+            (Fall::PowerCut, _) if self.model.is_unsynced() => Loss::Nothing,
             (Fall::PowerCut, 0) => Loss::All,
             (Fall::PowerCut, 1) => Loss::Prefix(self.luck.bits()),
             (Fall::PowerCut, _) => Loss::Some(self.luck.bits()),
@@ -161,14 +167,17 @@ impl World {
         let mut boot = [0; 16];
         boot[..8].copy_from_slice(&self.boots.to_le_bytes());
         (self.boot, self.booted_at) = (Id128(boot), self.at);
-        if self.kind.bad_clock || self.kind.clock_wait > 0 {
+        if self.kind.bad_clock || self.kind.wild_clock || self.kind.clock_wait > 0 {
             self.clock = Clock::Unsynced;
             // No clock of its own goes on: it shows when it was shut down.
             if self.luck.one_in(2) {
                 self.wall_offset -= i64::try_from(off_for).unwrap_or(0);
             }
-            let wait = self.luck.wait(6 * MINUTE);
-            self.later(wait, Coming::Synchronised);
+            if self.kind.wild_clock && self.luck.one_in(2) {
+                let shown = self.any_time();
+                self.wall_shows(shown);
+            }
+            self.synchronises_later();
         }
         let clock = self.clock;
         self.tell(|| format!("* the machine boots; its clock is {clock:?}"));
@@ -176,10 +185,17 @@ impl World {
         self.later(wait, Coming::Start);
     }
 
+    fn synchronises_later(&mut self) {
+        let most = if self.kind.wild_clock && self.luck.one_in(2) { self.kind.lasts / 4 } else { 6 * MINUTE };
+        let wait = self.luck.wait(most);
+        self.later(wait, Coming::Synchronised);
+    }
+
     pub(crate) fn synchronised(&mut self) {
         if self.off {
             return;
         }
+        self.model.shows(self.now().wall);
         self.clock = Clock::Synced;
         self.wall_offset = self.true_offset;
         self.tell(|| "* the clock is synchronised".to_owned());
@@ -191,14 +207,50 @@ impl World {
         let by = i64::try_from(self.luck.wait(most.min(self.kind.lasts / 4))).unwrap_or(0);
         let by = if forward { by } else { -by };
         let wall = self.now().wall.millis();
-        // Without eras a clock must not fall further behind.
-        if self.clock == Clock::Unsynced || wall + by < self.model.latest() - 50 * 60_000 {
+        // Further behind another era begins: that is for those that are wild.
+        if self.clock == Clock::Unsynced
+            || !self.kind.wild_clock && wall + by < self.model.latest() - 50 * 60_000
+        {
             return;
         }
         self.model.shows(self.now().wall);
         self.wall_offset += by;
         self.true_offset = self.wall_offset;
         self.tell(|| format!("* the clock is set by {by} ms"));
+    }
+
+    /// What a clock may show that nobody keeps.
+    fn any_time(&mut self) -> i64 {
+        let right = i64::try_from(self.at).unwrap_or(0) + self.true_offset;
+        let wait = |luck: &mut crate::luck::Luck, most| i64::try_from(luck.wait(most)).unwrap_or(0);
+        match self.luck.below(5) {
+            0 => wait(&mut self.luck, 30 * DAY),
+            1 => AHEAD + wait(&mut self.luck, 30 * DAY),
+            2 => right - wait(&mut self.luck, 900 * DAY),
+            3 => right + wait(&mut self.luck, 900 * DAY),
+            _ => right - wait(&mut self.luck, 3 * HOUR),
+        }
+    }
+
+    fn wall_shows(&mut self, shown: i64) {
+        self.wall_offset = shown - i64::try_from(self.at).unwrap_or(0);
+    }
+
+    /// Nobody keeps it any more, or whoever kept it was wrong.
+    fn clock_goes_wild(&mut self) {
+        self.model.shows(self.now().wall);
+        let was_wrong = self.luck.one_in(3);
+        if was_wrong {
+            self.true_offset -= i64::try_from(self.luck.wait(20 * DAY)).unwrap_or(0);
+            (self.wall_offset, self.clock) = (self.true_offset, Clock::Synced);
+        } else {
+            let shown = self.any_time();
+            self.wall_shows(shown);
+            self.clock = Clock::Unsynced;
+            self.synchronises_later();
+        }
+        let (clock, wall) = (self.clock, self.now().wall);
+        self.tell(|| format!("* the clock shows {wall}, {clock:?}"));
     }
 
     fn disk_fails(&mut self) {

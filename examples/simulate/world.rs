@@ -38,6 +38,8 @@ pub(crate) struct Kind {
     pub(crate) bad_disk: bool,
     /// The clock is set, also back.
     pub(crate) bad_clock: bool,
+    /// It shows anything: 1970, 2098, last month, next year.
+    pub(crate) wild_clock: bool,
     /// The hub forgets.
     pub(crate) bad_hub: bool,
 }
@@ -150,6 +152,7 @@ impl Kind {
             bad_disk: luck.one_in(2),
             bad_clock: luck.one_in(2),
             bad_hub: luck.one_in(2),
+            wild_clock: luck.one_in(3),
         }
     }
 }

@@ -411,7 +411,7 @@ impl Agent {
             next_seq += 1;
         }
         if let Some(link) = &mut self.link {
-            link.results.durable(next_seq.saturating_sub(1));
+            link.results.durable(next_seq.saturating_sub(1), entries);
         }
         if news {
             self.look_soon();

@@ -111,6 +111,8 @@ impl Turns {
         self.under_way = Some(UnderWay { carried, acts });
         let can_wait = |entry: &Entry| match entry {
             Entry::Started(_) => true,
+            // Of a stream that is another one nothing is known.
+            Entry::Acked(acked) if *acked == Acked::default() => false,
             Entry::Acked(acked) => acked.through.saturating_sub(self.acked) < ACKED_UNSYNCED,
             _ => false,
         };
@@ -265,6 +267,17 @@ mod tests {
             clock: view.clock,
             era: view.era,
         }
+    }
+
+    #[test]
+    fn that_the_stream_is_another_one_is_synced() {
+        let of = |acked: Acked| {
+            let mut turns = Turns::default();
+            turns.push(Effects { entries: vec![Entry::Acked(acked)], ..Effects::default() });
+            turns.next_batch(Retry::Due).unwrap().1
+        };
+        assert_eq!(of(Acked { through: 1, stream_sequence: 1, told: 0 }), Durability::Unsynced);
+        assert_eq!(of(Acked::default()), Durability::Synced);
     }
 
     fn batch(turns: &mut Turns) -> Vec<Entry> {

@@ -93,7 +93,12 @@ impl Job {
 
     /// Its fires that are pending: those that wait to start, for the first time or again.
     pub(super) fn pending(&self) -> usize {
-        self.lives.iter().filter(|life| !life.holds_slot()).count()
+        self.lives.iter().filter(|life| !life.holds_slot()).count() + self.frozen()
+    }
+
+    /// Those that stand still with the main era.
+    fn frozen(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.frozen.len())
     }
 
     /// Whether time has nothing to say to it at `now`.
@@ -105,7 +110,8 @@ impl Job {
 
     /// Whether nothing of it waits, runs or is to be told of, so that only its calendar can change that.
     pub(super) fn is_calm(&self) -> bool {
-        self.lives.is_empty() && self.backlog.is_none() && self.alerts.is_none() && self.plan.is_some()
+        let nothing = self.lives.is_empty() && self.frozen() == 0 && self.backlog.is_none();
+        nothing && self.alerts.is_none() && self.plan.is_some()
     }
 
     /// Whether nothing of it is left to remember at `now`.
@@ -287,9 +293,11 @@ impl Job {
     /// A fire meets what the job is doing: `overlap` decides.
     pub(super) fn born(&mut self, life: Life, cx: &mut Cx<'_>) {
         let Some(overlap) = self.plan.as_ref().map(|plan| plan.policy.overlap) else { return };
-        let waiting = self.waiting();
+        let (waiting, frozen) = (self.waiting(), self.frozen());
         let refused = match overlap {
             _ if cx.room == 0 => Some(Reason::QueueFull),
+            // Those of the main era are given back to it: as many as may wait.
+            _ if frozen > 0 && frozen + waiting >= limits::PENDING_PER_JOB => Some(Reason::QueueFull),
             _ if self.lives.is_empty() => None,
             Overlap::Skip => Some(Reason::Overlap),
             Overlap::Queue => (waiting > 0).then_some(Reason::QueueFull),

@@ -132,7 +132,8 @@ impl Replayed {
                 }
             }
             Body::Base { newest, last_run, commands } => {
-                self.image.newest = self.image.newest.max(newest);
+                // An intent that is older than the main era says a time that counts no more.
+                self.image.newest = newest;
                 self.image.last_run = self.image.last_run.max(last_run);
                 self.image.commands = commands;
                 self.next_seq = header.next_seq;

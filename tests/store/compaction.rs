@@ -1,12 +1,12 @@
 //! Compaction keeps the image, the numbers, and the newest of each job.
 
-use leafcron::job::{Entry, EventKind, Image, JobName, Record};
+use leafcron::job::{Entry, Eras, EventKind, Image, JobName, Record};
 use leafcron::store::mem::{Fault, Loss};
 use leafcron::store::{Durability, Journal, MemDisk, Options, history};
 
 use crate::sample::{
-    ALL, Model, event, has_output, intent, job, open, open_with, options, record, reopened, segment, started,
-    state_of, turns,
+    ALL, Model, at, event, has_output, intent, job, open, open_with, options, record, reopened, segment,
+    started, state_of, turns,
 };
 
 fn small(history: usize) -> Options {
@@ -239,4 +239,18 @@ fn history_is_read_while_another_thread_commits_and_compacts() {
         Journal::open(disk.clone(), small(10)).unwrap().1
     };
     assert_eq!(state_of(&disk, &recovered).next_seq, 301);
+}
+
+/// What a run of an era that is over was started at is no time of the one that counts.
+#[test]
+fn an_intent_of_an_era_that_is_over_says_no_time() {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let newest = Some(at(10));
+    let next = Eras { main: 2, last: 2, at: at(10), until: Some(at(5_000)), newest, ..Eras::default() };
+    journal.commit(&[intent(5_000), Entry::Eras(next)], Durability::Synced).unwrap();
+    journal.compact().unwrap();
+    drop(journal);
+    let (_, recovered) = open(&disk);
+    assert_eq!((recovered.image.newest, recovered.image.intents.len()), (newest, 1));
 }

@@ -53,7 +53,7 @@ impl Model {
             let done = self.durable.progress.get(job).map(|progress| progress.done_through.millis());
             for span in spans {
                 let to = span.to.unwrap_or_else(|| done.map_or(now, |done| done.max(now)));
-                for due in walker.due(&span.definition, &self.device_zone, span.from, to) {
+                for due in walker.due(&span.definition, &self.device_zone, span.era, span.from, to) {
                     *instants.entry((span.era, due)).or_default() += 1;
                 }
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use leafcron::job::{BootId, Entry, Fire, FireKey, JobName, Source, WallTime};
+use leafcron::job::{BootId, Entry, Fire, FireKey, JobName, Now, Source};
 
 use super::{Model, Span};
 use crate::definition::{Definition, When};
@@ -19,7 +19,7 @@ impl Model {
         first(&self.held, job)
     }
 
-    fn durably_in_force(&self, job: &JobName) -> Option<Rc<Definition>> {
+    pub(super) fn durably_in_force(&self, job: &JobName) -> Option<Rc<Definition>> {
         let text = first(&self.durable.definitions, job)?;
         self.definitions.get(text).cloned()
     }
@@ -31,15 +31,10 @@ impl Model {
         jobs
     }
 
-    /// The wall stands here, and is about to be set: the core knows as much, from how long the machine has been up.
-    pub(crate) fn shows(&mut self, wall: WallTime) {
-        self.latest = self.latest.max(wall.millis());
-    }
-
     /// A turn was closed: what it says of definitions is held from now on.
-    pub(crate) fn closed(&mut self, wall: WallTime, entries: &[Entry], desk: &Desk) {
-        let wall = wall.millis();
-        self.latest = self.latest.max(wall);
+    pub(crate) fn closed(&mut self, now: Now, entries: &[Entry], desk: &Desk) {
+        self.counts_by(now, entries);
+        let (wall, newest) = (now.wall.millis(), self.shown.newest);
         for entry in entries {
             match entry {
                 Entry::Defined { job, source, text } => {
@@ -57,17 +52,18 @@ impl Model {
                     }
                     let pair = (job.clone(), source.clone());
                     self.held.remove(&pair);
-                    self.withdrawn.entry(pair).or_default().push_back(wall);
+                    self.withdrawn.entry(pair).or_default().push_back((wall, newest));
                 }
                 _ => {}
             }
         }
         for entry in entries {
             let Entry::Began { job, era, at } = entry else { continue };
-            if at.millis() > self.latest {
+            if Some(at.millis()) > self.shown.latest() {
                 self.blame(format!("began: {job} begins at {at}, which no clock has shown yet"));
             }
             let definition = self.coming.get(job).or_else(|| self.in_force(job)).cloned();
+            self.stood_at.insert((job.clone(), *era, at.millis()), newest);
             if let Some(definition) = definition {
                 self.began.insert((job.clone(), *era, at.millis()), definition);
             }
@@ -92,7 +88,7 @@ impl Model {
     }
 
     pub(crate) fn latest(&self) -> i64 {
-        self.latest
+        self.shown.newest.unwrap_or(i64::MIN)
     }
 
     /// The jobs directory was read: what files say must be what is held of them.
@@ -151,6 +147,7 @@ impl Model {
     pub(super) fn restarted(&mut self) {
         self.withdrawn.clear();
         self.booting.clear();
+        self.eras_restarted();
         let known = |text: &String| self.definitions.get(text).cloned();
         self.held = self
             .durable
@@ -162,10 +159,9 @@ impl Model {
         for job in jobs {
             // A schedule had begun, and the text that it belongs to was not durable yet: the old one goes on.
             let Some(definition) = self.durably_in_force(&job) else { continue };
-            let open =
-                self.spans.get_mut(&job).and_then(|spans| spans.last_mut()).filter(|span| span.to.is_none());
-            if let Some(span) = open.filter(|span| !span.definition.same_schedule(&definition)) {
-                span.definition = definition;
+            let open = self.spans.get_mut(&job).into_iter().flatten().filter(|span| span.to.is_none());
+            for span in open.filter(|span| !span.definition.same_schedule(&definition)) {
+                span.definition = Rc::clone(&definition);
             }
         }
     }
@@ -175,7 +171,12 @@ impl Model {
         match entry {
             Entry::Began { job, era, at } => {
                 let at = at.millis();
-                self.end_span(job, at);
+                self.end_span_of(job, *era, at);
+                if *era != self.durable.eras.main {
+                    // The main era is settled as far as it was lived; there it begins when that goes on.
+                    let stood = self.stood_at.get(&(job.clone(), *era, at)).copied().flatten();
+                    self.end_main(job, stood);
+                }
                 let definition = self.began.get(&(job.clone(), *era, at)).cloned();
                 let Some(definition) = definition.or_else(|| self.durably_in_force(job)) else { return };
                 let span = Span { definition, era: *era, from: at, to: None };
@@ -183,23 +184,39 @@ impl Model {
             }
             Entry::Withdrawn { job, source } => {
                 let pair = (job.clone(), source.clone());
-                let wall = self.withdrawn.get_mut(&pair).and_then(std::collections::VecDeque::pop_front);
+                let known = self.withdrawn.get_mut(&pair).and_then(std::collections::VecDeque::pop_front);
+                let (wall, newest) = known.unzip();
                 let others = said(&self.durable.definitions, job).any(|(held, _)| held != source);
                 if !others {
-                    // Nothing that is accounted for was not due.
-                    let done = self.durable.progress.get(job).map(|progress| progress.done_through.millis());
-                    self.end_span(job, wall.max(done).unwrap_or(self.latest));
+                    match self.durable.eras.provisional {
+                        None => self.end_main(job, wall),
+                        Some(provisional) => {
+                            let done = self.durable.provisional.get(job).map(|of| of.done_through.millis());
+                            let to = wall.max(done).or(self.shown.latest()).unwrap_or(i64::MIN);
+                            self.end_span_of(job, provisional.era, to);
+                            self.end_main(job, newest.flatten());
+                        }
+                    }
                 }
             }
+            Entry::Eras(next) => self.note_eras(next),
             _ => {}
         }
     }
 
-    fn end_span(&mut self, job: &JobName, at: i64) {
-        let open = self.spans.get_mut(job).and_then(|spans| spans.last_mut());
-        if let Some(span) = open.filter(|span| span.to.is_none()) {
-            span.to = Some(at);
-        }
+    /// Nothing that is accounted for was not due.
+    fn end_main(&mut self, job: &JobName, to: Option<i64>) {
+        let done = self.durable.progress.get(job).map(|progress| progress.done_through.millis());
+        let to = to.max(done).or(self.shown.newest).unwrap_or(i64::MIN);
+        self.end_span_of(job, self.durable.eras.main, to);
+    }
+
+    /// Ends what is still owed in an era; by which definition it was.
+    pub(super) fn end_span_of(&mut self, job: &JobName, era: u32, at: i64) -> Option<Rc<Definition>> {
+        let spans = self.spans.get_mut(job)?;
+        let span = spans.iter_mut().rev().find(|span| span.era == era && span.to.is_none())?;
+        span.to = Some(at);
+        Some(Rc::clone(&span.definition))
     }
 }
 

@@ -16,7 +16,13 @@ impl Model {
             self.blame(format!("seq: a turn was given numbers from {first} on where {next} is next"));
         }
         self.uncertain.clear();
+        self.unsynced = false;
         self.take(entries);
+    }
+
+    /// Whether a power cut may take what the last start found.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.unsynced
     }
 
     /// The journal did not acknowledge these: a crash may find them.
@@ -49,7 +55,10 @@ impl Model {
             bare(batch) == found && difference(&expected, image).is_none()
         };
         match expected.into_iter().find(same).map(<[Entry]>::to_vec) {
-            Some(batch) => self.take(&batch),
+            Some(batch) => {
+                self.unsynced |= !batch.is_empty();
+                self.take(&batch);
+            }
             None => {
                 let why = difference(&self.durable, image).unwrap_or_else(|| format!("facts {found:?}"));
                 self.blame(format!("lost: after a crash the journal is not what it acknowledged: {why}"));
@@ -97,7 +106,7 @@ impl Model {
     }
 
     fn check_intent(&mut self, intent: &leafcron::job::Intent) {
-        let Fire::Scheduled { due, .. } = intent.key.fire else { return };
+        let Fire::Scheduled { due, era } = intent.key.fire else { return };
         let job = &intent.key.job;
         if self.durable.paused.contains_key(job) {
             self.blame(format!("paused: {job} is, and its fire of {due} starts"));
@@ -105,6 +114,10 @@ impl Model {
         let Some(definition) = self.revisions.get(&intent.revision) else {
             return self.blame(format!("{job}: run {} is of no definition that anybody wrote", intent.run));
         };
+        if era != self.durable.eras.current() {
+            // This clock says nothing about how late it is.
+            return;
+        }
         // The splay is that of the definition by which it fell due.
         let splay = self.splays.get(job).copied().unwrap_or(0);
         let late = |deadline: i64| due.millis() + 1_000 * (deadline + splay);
@@ -143,7 +156,7 @@ fn difference(expected: &Image, found: &Image) -> Option<String> {
             })*
         };
     }
-    compare!(definitions progress pending missed intents paused boot bucket orphans commands last_run newest last);
+    compare!(definitions eras provisional progress pending missed intents paused boot bucket orphans commands last_run newest last);
     None
 }
 

@@ -5,6 +5,7 @@
 //!   walk     which instants are due by a line
 //!   journal  what is durable, and what a crash must leave of it             promise 4
 //!   force    which definition counts, and when                              section 3 of a device's life
+//!   eras     which era counts, and what is owed in each                     section 5 of DESIGN
 //!   cover    every due instant has one final record                         promise 1
 //!   starts   no fire runs more often than its owner chose                   promise 2
 //!   sent     every number is at the hub or told                             promise 4
@@ -13,6 +14,7 @@
 
 mod bounds;
 mod cover;
+mod eras;
 mod force;
 mod journal;
 mod sent;
@@ -55,6 +57,8 @@ pub(crate) struct Model {
     durable: Image,
     /// What it refused since, or what was under way: a crash may find one of them.
     uncertain: Vec<Vec<Entry>>,
+    /// A start found what was never acknowledged, and nothing was since: a power cut may take it again.
+    unsynced: bool,
     /// By number, from 1.
     facts: Vec<Fact>,
     /// What every source says, in the agent's memory.
@@ -66,10 +70,14 @@ pub(crate) struct Model {
     splays: BTreeMap<JobName, i64>,
     /// Definitions that begin to count in this turn.
     coming: BTreeMap<JobName, Rc<Definition>>,
-    /// When definitions were withdrawn that are not durably so, in order.
-    withdrawn: BTreeMap<(JobName, Source), VecDeque<i64>>,
-    /// The latest time that the wall has shown, to a turn or just before it was set.
-    latest: i64,
+    /// When definitions were withdrawn that are not durably so, in order; and the newest time of the main era then.
+    withdrawn: BTreeMap<(JobName, Source), VecDeque<(i64, Option<i64>)>>,
+    /// What the wall has shown, to a turn or just before it was set.
+    shown: eras::Shown,
+    /// The newest time of the main era when another one took its place, by the number of that.
+    stood: BTreeMap<u32, Option<i64>>,
+    /// The same, when a definition began to count.
+    stood_at: BTreeMap<(JobName, u32, i64), Option<i64>>,
     starts: BTreeMap<FireKey, Vec<starts::Started>>,
     runs: BTreeMap<RunId, FireKey>,
     /// Fires that wait again, since their start never happened.
@@ -89,7 +97,9 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn new(device_zone: &str) -> Self {
-        Self { device_zone: device_zone.to_owned(), latest: i64::MIN, ..Self::default() }
+        let mut model = Self { device_zone: device_zone.to_owned(), ..Self::default() };
+        model.eras_restarted();
+        model
     }
 
     /// The first thing that was wrong.

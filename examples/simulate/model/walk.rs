@@ -37,12 +37,20 @@ struct Wall {
 /// The zones that were asked for.
 #[derive(Default)]
 pub(crate) struct Walker {
-    walls: BTreeMap<String, Wall>,
+    /// By era, too: what one clock shows may be a century from what another does.
+    walls: BTreeMap<(String, u32), Wall>,
 }
 
 impl Walker {
     /// The instants, in seconds, that are due by `definition` in `(from, to]`, in milliseconds; in order.
-    pub(crate) fn due(&mut self, definition: &Definition, device_zone: &str, from: i64, to: i64) -> Vec<i64> {
+    pub(crate) fn due(
+        &mut self,
+        definition: &Definition,
+        device_zone: &str,
+        era: u32,
+        from: i64,
+        to: i64,
+    ) -> Vec<i64> {
         if !definition.enabled || to <= from {
             return Vec::new();
         }
@@ -56,12 +64,12 @@ impl Walker {
             }
             When::Fields(fields) => {
                 let zone = definition.zone.as_deref().unwrap_or(device_zone);
-                self.walk(fields, zone, after, last)
+                self.walk(fields, (zone, era), after, last)
             }
         }
     }
 
-    fn walk(&mut self, fields: &Fields, zone: &str, first: i64, last: i64) -> Vec<i64> {
+    fn walk(&mut self, fields: &Fields, zone: (&str, u32), first: i64, last: i64) -> Vec<i64> {
         let (from, until) = (first.div_euclid(60), last.div_euclid(60));
         let wall = self.wall(zone, from, until);
         let mut due = Vec::new();
@@ -90,17 +98,18 @@ impl Walker {
     }
 
     /// The zone's wall, made anew if it is too short.
-    fn wall(&mut self, zone: &str, from: i64, until: i64) -> &Wall {
+    fn wall(&mut self, (zone, era): (&str, u32), from: i64, until: i64) -> &Wall {
+        let key = (zone.to_owned(), era);
         let holds = |wall: &Wall| wall.first <= from && until < wall.first + wall.minutes.len() as i64;
-        if !self.walls.get(zone).is_some_and(holds) {
+        if !self.walls.get(&key).is_some_and(holds) {
             // Some days more on either side, so that it seldom happens.
-            let (from, until) = match self.walls.get(zone) {
+            let (from, until) = match self.walls.get(&key) {
                 Some(wall) => (from.min(wall.first), until.max(wall.first + wall.minutes.len() as i64)),
                 None => (from, until),
             };
-            self.walls.insert(zone.to_owned(), build(zone, from - 3 * 1_440, until + 30 * 1_440));
+            self.walls.insert(key.clone(), build(zone, from - 3 * 1_440, until + 30 * 1_440));
         }
-        &self.walls[zone]
+        &self.walls[&key]
     }
 }
 
@@ -181,7 +190,7 @@ mod tests {
             wildcard,
         };
         let walk = |fields: &Fields, from: &str, to: &str| {
-            Walker::default().walk(fields, "Europe/Berlin", at(from), at(to))
+            Walker::default().walk(fields, ("Europe/Berlin", 1), at(from), at(to))
         };
         let spring = walk(&half_past(1 << 2, false), "2025-03-29T12:00:00Z", "2025-03-31T12:00:00Z");
         assert_eq!(spring, [at("2025-03-30T01:00:00Z"), at("2025-03-31T00:30:00Z")]);

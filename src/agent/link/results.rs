@@ -95,6 +95,9 @@ pub struct Results<D: Disk> {
     acked: Acked,
     /// As it was put into a turn last.
     noted: Acked,
+    /// The stream is another, and the journal may not know: what is sent now could bring it beyond the sequence that is
+    /// remembered, and after a power cut nobody would see what it lacks.
+    rewound: bool,
     /// The last number that is durable.
     durable: u64,
     /// The last number that was there at the start, durable or not: what the stream has beyond both is another's.
@@ -154,6 +157,7 @@ impl<D: Disk> Results<D> {
             unread: false,
             acked,
             noted: acked,
+            rewound: false,
             durable,
             found,
             why: "history",
@@ -186,10 +190,11 @@ impl<D: Disk> Results<D> {
         self.flow.conflict.as_deref()
     }
 
-    /// Numbers up to here are durable.
-    pub fn durable(&mut self, through: u64) {
+    /// These are durable, and with them all numbers up to `through`.
+    pub fn durable(&mut self, through: u64, entries: &[Entry]) {
         self.durable = self.durable.max(through);
         self.unread = false;
+        self.rewound &= !entries.iter().any(|entry| *entry == Entry::Acked(Acked::default()));
     }
 
     /// A while has passed: what could not be read may be readable.
@@ -221,6 +226,7 @@ impl<D: Disk> Results<D> {
             );
             self.why = "hub";
             self.acked = Acked::default();
+            self.rewound = true;
             self.flow.read_through = 0;
         }
     }
@@ -306,7 +312,13 @@ impl<D: Disk> Results<D> {
         let (held, bytes) = (window.len(), open.map(|sent| sent.payload.len()).sum::<usize>());
         // Half a window is worth a look at the disk.
         let room = held <= IN_FLIGHT / 2 && bytes <= IN_FLIGHT_BYTES / 2;
-        if !ready || self.unread || conflict.is_some() || *read_through >= self.durable || !room {
+        if !ready
+            || self.rewound
+            || self.unread
+            || conflict.is_some()
+            || *read_through >= self.durable
+            || !room
+        {
             return None;
         }
         let what = if *survey {
@@ -480,7 +492,7 @@ mod tests {
         results.acknowledged(3, 31);
         results.acknowledged(99, 5);
         assert_eq!((results.acked().through, results.unsent()), (3, 0));
-        results.durable(4);
+        results.durable(4, &[]);
         assert_eq!(numbers(&read(&mut results, [4])), [4]);
         // A link that dies takes the window with it.
         results.begin();
@@ -547,7 +559,7 @@ mod tests {
         results.acknowledged(9, 9);
         assert_eq!(results.acked(), Acked { through: 9, stream_sequence: 9, told: 9 });
         // Missing up to the very end.
-        results.durable(12);
+        results.durable(12, &[]);
         assert_eq!(numbers(&read(&mut results, [])), Vec::<u64>::new());
         assert!(matches!(results.wants().unwrap().what, What::Survey));
     }
@@ -558,6 +570,12 @@ mod tests {
         results.stream(99);
         assert_eq!(results.acked(), Acked::default());
         results.resumed();
+        // What goes out now brings the stream beyond 100: a restart must know that it is another one.
+        assert!(results.wants().is_none());
+        let note = results.take_note().unwrap();
+        results.durable(9, &[]);
+        assert!(results.wants().is_none(), "another batch was under way");
+        results.durable(9, &[note]);
         read(&mut results, [4, 9]);
         let Ask { generation, reader, through, .. } = results.wants().unwrap();
         let survey = Some(Survey { from: 1, to: 8, count: 7 });
@@ -584,7 +602,7 @@ mod tests {
         let ask = results.wants().expect("once more");
         results.give_back(ask);
         assert!(results.wants().is_none());
-        results.durable(2);
+        results.durable(2, &[]);
         assert!(results.wants().is_some());
     }
 
@@ -636,7 +654,7 @@ mod tests {
         assert_eq!(look(&mut results), [], "1 to 5 are missing: a survey first");
         assert!(matches!(look(&mut results)[..], [EventKind::Dropped { from: 1, to: 5, .. }]));
         keeps_five_of(11..=13);
-        results.durable(13);
+        results.durable(13, &[]);
         assert_eq!(look(&mut results), []);
         assert!(matches!(look(&mut results)[..], [EventKind::Dropped { to: 8, .. }]), "6 to 8 went, too");
         look(&mut results);

@@ -393,3 +393,19 @@ fn every_record_says_in_which_era_it_was_made_and_an_open_provisional_one_is_see
     assert_eq!(eras(&world, Trigger::Manual), [1, 2, 1]);
     assert_eq!(eras(&world, Trigger::Reboot), [2]);
 }
+
+/// Four may wait: those that stand still with the main era, and those of the provisional one, together.
+#[test]
+fn what_stands_still_with_the_main_era_counts_among_what_waits() {
+    let mut world = World::with_settings(settings(1, Duration::ZERO));
+    world.define("a", r#""schedule":"* * * * *","overlap":"allow","deadline":"none","catch_up":"none""#);
+    // The first runs, and four wait for its slot.
+    world.pass(60 * 5 + 30);
+    assert_eq!(world.image.pending.len(), 4);
+    world.boot_at(DEAD_CLOCK, Clock::Unsynced);
+    world.pass(200);
+    assert!(world.image.pending.len() <= 4, "{:?}", world.image.pending.keys());
+    world.set(at(600), Clock::Synced);
+    live(&mut world, 600);
+    assert_accounted(&world, "frozen");
+}
