@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::turns::{acked, weight};
 use crate::job::{
-    Covers, Entry, Fire, FireKey, JobName, Outcome, Record, RunId, Taken, Trigger, WallTime, limits,
+    Covers, Entry, Eras, Fire, FireKey, JobName, Outcome, Record, RunId, Source, Taken, Trigger, WallTime,
+    limits,
 };
 
 /// Bytes that are kept, about.
@@ -15,18 +16,18 @@ pub(super) const CARRIED_BYTES: usize = 384 * 1024;
 /// Whether no fire of the job lies between two records of skips, the first given first.
 pub(super) type Adjacent<'a> = &'a dyn Fn(&Record, &Record) -> bool;
 
-/// What is carried, and how many facts were given up.
-pub(super) fn bounded(mut entries: Vec<Entry>, adjacent: Adjacent<'_>) -> (Vec<Entry>, u64) {
+/// What is carried within `most` bytes, about, and how many facts were given up.
+pub(super) fn bounded(mut entries: Vec<Entry>, most: usize, adjacent: Adjacent<'_>) -> (Vec<Entry>, u64) {
     // Of acknowledgements the last one says all.
     let last = entries.iter().filter_map(acked).next_back();
     entries.retain(|entry| acked(entry).is_none_or(|acked| Some(acked) == last));
     drop_outdated(&mut entries);
-    if weight(&entries) <= CARRIED_BYTES {
+    if weight(&entries) <= most {
         return (entries, 0);
     }
     drop_settled(&mut entries);
     let mut entries = fold_skips(entries, adjacent);
-    if weight(&entries) <= CARRIED_BYTES {
+    if weight(&entries) <= most {
         return (entries, 0);
     }
     for entry in &mut entries {
@@ -34,7 +35,7 @@ pub(super) fn bounded(mut entries: Vec<Entry>, adjacent: Adjacent<'_>) -> (Vec<E
             record.leave_out_output();
         }
     }
-    let mut surplus = weight(&entries).saturating_sub(CARRIED_BYTES);
+    let mut surplus = weight(&entries).saturating_sub(most);
     let mut given_up = 0;
     for goes in [goes_first, is_fact] {
         entries.retain(|entry| {
@@ -49,21 +50,89 @@ pub(super) fn bounded(mut entries: Vec<Entry>, adjacent: Adjacent<'_>) -> (Vec<E
     (entries, given_up)
 }
 
-/// What later entries make void: all but the newest commands that are remembered, all but a job's last pause and
-/// last resumption. Nobody fills memory by asking.
+/// What later entries make void, so that nobody fills memory by asking, by writing definitions, or with a clock that comes
+/// and goes. The image that the rest adds up to is the same.
 fn drop_outdated(entries: &mut Vec<Entry>) {
-    let (mut taken, mut paused, mut resumed) = (0, BTreeSet::new(), BTreeSet::new());
+    drop_passing_eras(entries);
+    let mut later = Later::default();
     let mut newest_first: Vec<Entry> = Vec::with_capacity(entries.len());
-    newest_first.extend(entries.drain(..).rev().filter(|entry| match entry {
-        Entry::Taken(_) => {
-            taken += 1;
-            taken <= limits::COMMAND_IDS
-        }
-        Entry::Paused { job, .. } => paused.insert(job.clone()),
-        Entry::Resumed { job } => resumed.insert(job.clone()),
-        _ => true,
-    }));
+    newest_first.extend(entries.drain(..).rev().filter(|entry| !later.voids(entry)));
     entries.extend(newest_first.into_iter().rev());
+}
+
+/// What was seen of a queue that is read from its end.
+#[derive(Default)]
+struct Later {
+    taken: usize,
+    paused: BTreeSet<JobName>,
+    resumed: BTreeSet<JobName>,
+    /// Defined or withdrawn: whatever was said before is not in force, and no orphan.
+    said: BTreeSet<(JobName, Source)>,
+    orphaned: BTreeSet<(JobName, Source)>,
+    /// Where a schedule begins within the same reign of one era.
+    began: BTreeMap<(JobName, u32), WallTime>,
+    bucket: bool,
+}
+
+impl Later {
+    /// Whether an entry says nothing beside those after it; it is one of them from now on.
+    fn voids(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Taken(_) => {
+                self.taken += 1;
+                self.taken > limits::COMMAND_IDS
+            }
+            Entry::Paused { job, .. } => !self.paused.insert(job.clone()),
+            Entry::Resumed { job } => !self.resumed.insert(job.clone()),
+            Entry::Defined { job, source, .. } | Entry::Withdrawn { job, source } => {
+                !self.said.insert((job.clone(), source.clone()))
+            }
+            Entry::Orphaned { job, source } => {
+                let key = (job.clone(), source.clone());
+                self.said.contains(&key) || !self.orphaned.insert(key)
+            }
+            // A later beginning sets progress whatever it was; the newest time must not go back with it.
+            Entry::Began { job, era, at } => {
+                let key = (job.clone(), *era);
+                let void = self.began.get(&key).is_some_and(|later| at <= later);
+                self.began.entry(key).or_insert(*at);
+                void
+            }
+            // To which era a beginning belongs depends on the era that counts.
+            Entry::Eras(_) => {
+                self.began.clear();
+                false
+            }
+            Entry::Bucket(_) => core::mem::replace(&mut self.bucket, true),
+            _ => false,
+        }
+    }
+}
+
+/// A provisional era in which no schedule began leaves nothing once the main era goes on; and of two returns to one main
+/// era with nothing between them the last says all. The first stays: it may end an era that the disk knows.
+fn drop_passing_eras(entries: &mut Vec<Entry>) {
+    let mut kept: Vec<(usize, &Eras)> = Vec::new();
+    let mut void: BTreeSet<usize> = BTreeSet::new();
+    let began = |era: u32, from: usize, to: usize| {
+        let between = entries.iter().take(to).skip(from);
+        between.into_iter().any(|entry| matches!(entry, Entry::Began { era: of, .. } if *of == era))
+    };
+    for (index, entry) in entries.iter().enumerate() {
+        let Entry::Eras(eras) = entry else { continue };
+        while let [.., (_, first), (at, last)] = kept[..]
+            && eras.provisional.is_none()
+            && [first, last].iter().all(|of| of.main == eras.main)
+            && first.provisional.is_none()
+            && last.provisional.is_none_or(|of| !began(of.era, at, index))
+        {
+            void.insert(at);
+            kept.pop();
+        }
+        kept.push((index, eras));
+    }
+    let mut index = 0..;
+    entries.retain(|_| index.next().is_none_or(|index| !void.contains(&index)));
 }
 
 /// Where the final record of a fire is there as well, nothing else of it is needed.
@@ -182,7 +251,7 @@ fn job_of(entry: &Entry) -> Option<&JobName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Clock, Readings, Reason, Revision};
+    use crate::job::{Clock, Image, Missed, Provisional, Readings, Reason, Revision};
 
     fn skip(job: &str, secs: i64, reason: Reason) -> Entry {
         let due = WallTime::from_secs(secs);
@@ -231,7 +300,7 @@ mod tests {
         for secs in 0..86_400 {
             entries.push(skip("a", secs, Reason::Disk));
             entries.push(skip("b", secs, Reason::Disk));
-            let (kept, gone) = bounded(entries, &secondly);
+            let (kept, gone) = bounded(entries, CARRIED_BYTES, &secondly);
             entries = kept;
             given_up += gone;
         }
@@ -272,7 +341,7 @@ mod tests {
             Entry::Record(record)
         };
         let mixed = |n: i64| if n % 2 == 0 { Outcome::Failed } else { Outcome::Succeeded };
-        let (kept, gone) = bounded((0..1_600).map(|n| end(n, mixed(n))).collect(), &secondly);
+        let (kept, gone) = bounded((0..1_600).map(|n| end(n, mixed(n))).collect(), CARRIED_BYTES, &secondly);
         let failed = |entry: &&Entry| !goes_first(entry);
         assert_eq!(kept.iter().filter(failed).count(), 800);
         assert_eq!(kept.len() as u64 + gone, 1_600);
@@ -291,10 +360,97 @@ mod tests {
                 Entry::Resumed { job: job.clone() },
             ]
         });
-        let (kept, given_up) = bounded(asked.collect(), &|_, _| false);
+        let (kept, given_up) = bounded(asked.collect(), CARRIED_BYTES, &|_, _| false);
         assert_eq!((kept.len(), given_up), (limits::COMMAND_IDS + 2, 0));
         let newest = Entry::Resumed { job: job.clone() };
         assert_eq!(kept.last(), Some(&newest));
         assert!(kept.contains(&Entry::Taken(taken(1_999))));
+    }
+
+    /// SplitMix64, for a walk that anybody can repeat.
+    fn dice(seed: &mut u64, n: u64) -> u64 {
+        *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n
+    }
+
+    /// Entries as a clock that comes and goes and an owner who cannot make up his mind leave them.
+    fn walk(seed: u64, length: usize) -> Vec<Entry> {
+        let mut seed = seed.wrapping_mul(7_919);
+        let (mut main, mut last, mut provisional) = (1, 1, None);
+        let mut at = 1_000;
+        let mut entries = Vec::new();
+        while entries.len() < length {
+            let d = &mut seed;
+            at += i64::try_from(dice(d, 60)).unwrap() - 10;
+            let job: JobName = ["a", "b"][usize::try_from(dice(d, 2)).unwrap()].parse().unwrap();
+            let source =
+                [Source::Agent, Source::File("x".to_owned())][usize::try_from(dice(d, 2)).unwrap()].clone();
+            let era = [main, provisional.unwrap_or(main)][usize::try_from(dice(d, 2)).unwrap()];
+            let now = WallTime::from_secs(at);
+            entries.push(match dice(d, 9) {
+                0 => Entry::Defined { job, source, text: format!("{at}") },
+                1 => Entry::Withdrawn { job, source },
+                2 => Entry::Orphaned { job, source },
+                3 => Entry::Began { job, era, at: now },
+                4 => skip(job.as_str(), at, Reason::Disk),
+                5 => Entry::Missed(Missed { job, era, after: WallTime::from_secs(at - 20), to: now }),
+                6 if dice(d, 5) == 0 => Entry::Forgotten { job },
+                _ => {
+                    last += 1;
+                    match dice(d, 9) {
+                        0 => (main, provisional) = (last, None),
+                        1..5 => provisional = None,
+                        _ => provisional = Some(last),
+                    }
+                    let boot = crate::job::Id128::default();
+                    let provisional = provisional.map(|era| Provisional { era, boot });
+                    Entry::Eras(Eras { main, provisional, last, at: now, until: None, newest: Some(now) })
+                }
+            });
+        }
+        entries
+    }
+
+    fn image(entries: &[Entry]) -> Image {
+        let mut image = Image::default();
+        entries.iter().for_each(|entry| image.apply(entry));
+        image
+    }
+
+    #[test]
+    fn what_is_left_out_as_outdated_changes_no_image() {
+        let mut dropped = 0;
+        for seed in 0..3_000 {
+            let all = walk(seed, 60);
+            let (durable, refused) = all.split_at(20);
+            let mut kept = refused.to_vec();
+            drop_outdated(&mut kept);
+            dropped += refused.len() - kept.len();
+            let after = [durable, &kept[..]].concat();
+            assert_eq!(image(&after), image(&all), "seed {seed}: of {refused:#?} is left {kept:#?}");
+        }
+        assert!(dropped > 30_000, "{dropped}");
+    }
+
+    #[test]
+    fn a_clock_that_comes_and_goes_and_definitions_that_change_for_ever_fill_no_memory() {
+        let (job, boot): (JobName, _) = ("a".parse().unwrap(), crate::job::Id128::default());
+        let mut kept = Vec::new();
+        for n in 0..2_000_u32 {
+            let at = WallTime::from_secs(i64::from(n));
+            let provisional = n.is_multiple_of(2).then_some(Provisional { era: 2 + n, boot });
+            let eras = Eras { main: 1, provisional, last: 2 + n, at, until: None, newest: Some(at) };
+            let text = "x".repeat(limits::DEFINITION_BYTES);
+            kept.extend([
+                Entry::Eras(eras),
+                Entry::Began { job: job.clone(), era: 1, at },
+                Entry::Defined { job: job.clone(), source: Source::Agent, text },
+            ]);
+            kept = bounded(kept, CARRIED_BYTES, &|_, _| false).0;
+            // Four changes of the era at most, where the schedule began in each, and one definition.
+            assert!(kept.len() <= 9, "{}", kept.len());
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::job::{Acked, Entry, Refusal, RefusalKind, Reply, RunId};
 use crate::scheduler::{Act, Effects, Event};
 use crate::store::Durability;
 
-use super::carried::{Adjacent, bounded};
+use super::carried::{Adjacent, CARRIED_BYTES, bounded};
 
 /// Whole turns are put into one batch up to this weight, in bytes: with what is carried, below a frame's bound.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -19,8 +19,10 @@ const CLEARS: usize = 1_024;
 pub const ACKED_UNSYNCED: u64 = 1_024;
 
 /// The queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turns {
+    /// Bytes that are carried for a disk that refuses them, about.
+    most: usize,
     closed: VecDeque<Effects>,
     /// What the disk refused, oldest first: it leads the next batch.
     carried: Vec<Entry>,
@@ -59,7 +61,27 @@ pub struct Leftover {
     pub events: Vec<Event>,
 }
 
+impl Default for Turns {
+    fn default() -> Self {
+        Self::bounded(CARRIED_BYTES)
+    }
+}
+
 impl Turns {
+    /// An empty queue that carries so many bytes, about, for a disk that refuses them.
+    #[must_use]
+    pub fn bounded(most: usize) -> Self {
+        Self {
+            most,
+            closed: VecDeque::new(),
+            carried: Vec::new(),
+            under_way: None,
+            clears: Vec::new(),
+            unrecorded: 0,
+            acked: 0,
+        }
+    }
+
     /// Queues a closed turn.
     pub fn push(&mut self, turn: Effects) {
         if !turn.entries.is_empty() || !turn.acts.is_empty() {
@@ -164,7 +186,7 @@ impl Turns {
                 }
             }
         }
-        let (carried, given_up) = bounded(entries, adjacent);
+        let (carried, given_up) = bounded(entries, self.most, adjacent);
         if given_up > 0 {
             // A fact that is given up leaves its fire to be judged anew after a restart: no directory goes for which that
             // might be needed.
@@ -216,7 +238,6 @@ pub fn weight(entries: &[Entry]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::carried::CARRIED_BYTES;
     use super::*;
     use crate::job::{Fire, FireKey, Intent, Revision, Trigger, WallTime};
     use crate::scheduler::{AskId, Start};
