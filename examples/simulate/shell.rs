@@ -1,10 +1,11 @@
 //! The loop of the agent, as `src/agent` has it: start, turn, commit, act.
 
+use leafcron::agent::calendars::Calendars;
 use leafcron::agent::link::results::{FactSender, Results};
 use leafcron::agent::turns::{Retry, Turns, weight};
 use leafcron::catalog::{AgentUser, Catalog, Centre, Change, Changes, Rules};
 use leafcron::config::SendOutput;
-use leafcron::job::{DeviceEvent, Entry, EventKind, Id128, Image, OpenIntent};
+use leafcron::job::{DeviceEvent, Entry, EventKind, Id128, Image, OpenIntent, Record};
 use leafcron::schedule::Zone;
 use leafcron::scheduler::{Effects, Event, How, Plan, RunEnd, Scheduler, Settings};
 use leafcron::store::{Durability, Journal, Options, Outbox, Recovered, Unsent};
@@ -85,7 +86,7 @@ impl World {
             core,
             catalog,
             journal,
-            turns: Turns::default(),
+            turns: Turns::bounded(self.kind.carried_bytes),
             turn,
             events: std::collections::VecDeque::new(),
             results,
@@ -256,7 +257,12 @@ impl World {
         let Some(agent) = &mut self.agent else { return false };
         let waits = agent.disk_again.is_some_and(|at| now.boot < at);
         let retry = if waits { Retry::NotYet } else { Retry::Due };
-        let Some(batch) = agent.turns.next_batch(retry) else { return false };
+        let trouble = &agent.trouble;
+        let note = |count| {
+            let kind = EventKind::Unrecorded { count, why: trouble.clone() };
+            Entry::Event(DeviceEvent { at: now.wall, clock: now.clock, kind })
+        };
+        let Some(batch) = agent.turns.next_batch(retry, note) else { return false };
         agent.writing = Some(batch);
         if self.luck.one_in(4) {
             let (generation, takes) = (self.generations, self.luck.wait(4_000));
@@ -316,13 +322,7 @@ impl World {
 
     fn disk_takes_again(&mut self) {
         let Some(agent) = &mut self.agent else { return };
-        let count = core::mem::take(&mut agent.turns.unrecorded);
-        let why = core::mem::take(&mut agent.trouble);
-        let deaf = agent.deaf;
-        if count > 0 {
-            self.note(EventKind::Unrecorded { count, why });
-        }
-        if deaf {
+        if agent.deaf {
             self.link_dies("it has to read the definitions again");
         }
     }
@@ -333,27 +333,15 @@ impl World {
         self.model.unsure(entries.clone());
         let Some(agent) = &mut self.agent else { return };
         agent.disk_again = Some(again);
-        let records: Vec<_> = entries
-            .iter()
-            .filter_map(record)
-            .map(|record| (record.key.clone(), record.attempt, record.ended))
-            .collect();
-        let given_up = entries.clone();
-        // Skips are never folded here: that is `agent::carried`'s, and its tests hold it.
-        let leftover = agent.turns.refused(entries, why, &|_, _| false);
-        let carried: std::collections::BTreeSet<_> = agent
-            .turns
-            .entries()
-            .filter_map(record)
-            .map(|record| (record.key.clone(), record.attempt, record.ended))
-            .collect();
-        if records.iter().any(|id| !carried.contains(id)) {
-            for record in given_up.iter().filter_map(record) {
-                if !carried.contains(&(record.key.clone(), record.attempt, record.ended)) {
-                    self.model.gives_up(record);
-                }
-            }
-        }
+        let before = agent.turns.unrecorded;
+        let tells = |entry: &Entry| matches!(entry, Entry::Event(event) if matches!(event.kind, EventKind::Unrecorded { .. }));
+        let facts: Vec<Entry> =
+            entries.iter().filter(|entry| is_fact(entry) && !tells(entry)).cloned().collect();
+        let calendars = Calendars::new(&agent.catalog);
+        let adjacent = |earlier: &Record, later: &Record| calendars.are_adjacent(earlier, later);
+        let leftover = agent.turns.refused(entries, why, &adjacent);
+        let given_up = agent.turns.unrecorded - before;
+        self.model.is_carried(&facts, agent.turns.carried(), given_up, self.kind.carried_bytes);
         agent.trouble = why.to_owned();
         agent.events.extend(leftover.events);
         self.act(leftover.acts);
@@ -466,8 +454,8 @@ impl World {
     }
 }
 
-fn record(entry: &Entry) -> Option<&leafcron::job::Record> {
-    if let Entry::Record(record) = entry { Some(record) } else { None }
+fn is_fact(entry: &Entry) -> bool {
+    matches!(entry, Entry::Record(_) | Entry::Event(_))
 }
 
 fn plan(catalog: &Catalog, job: &leafcron::job::JobName) -> Option<Plan> {

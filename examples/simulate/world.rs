@@ -34,6 +34,8 @@ pub(crate) struct Kind {
     pub(crate) clock_wait: u64,
     pub(crate) disk_bytes: u64,
     pub(crate) history: usize,
+    /// What memory keeps for a disk that refuses it.
+    pub(crate) carried_bytes: usize,
     /// The disk fails and fills up.
     pub(crate) bad_disk: bool,
     /// The clock is set, also back.
@@ -149,6 +151,7 @@ impl Kind {
             clock_wait: luck.pick(&[0, 120]) * SECOND,
             disk_bytes: if jobs > 12 { 8 << 20 } else { luck.pick(&[100 << 10, 200 << 10, 32 << 20]) },
             history: luck.pick(&[1, 5, 50]),
+            carried_bytes: luck.pick(&[4 << 10, 32 << 10, 384 << 10]),
             bad_disk: luck.one_in(2),
             bad_clock: luck.one_in(2),
             bad_hub: luck.one_in(2),

@@ -1,16 +1,13 @@
 //! The jobs directory, through the catalog, to the core: at the start and at each reload.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
-use crate::catalog::{Catalog, Change, Changes};
+use crate::catalog::{Change, Changes};
 use crate::config::JobsDir;
 use crate::control;
-use crate::job::{EventKind, JobName, Record, RefusedRow, Reloaded, Revision};
-use crate::schedule::{Calendar, Zone};
+use crate::job::{EventKind, JobName, RefusedRow, Reloaded, Revision};
+use crate::schedule::Zone;
 use crate::scheduler::{Event, Plan};
 
-use super::{Agent, carried, chain, turns};
+use super::{Agent, chain, turns};
 
 impl Agent {
     /// [`reload`](Self::reload), because somebody asks for it; the service manager hears of it.
@@ -115,34 +112,5 @@ impl Agent {
             };
             self.note(EventKind::Refused { job, source: row.origin.clone(), reason });
         }
-    }
-}
-
-/// The calendars in force, made when they are asked for.
-pub(super) struct Calendars<'a> {
-    catalog: &'a Catalog,
-    made: RefCell<BTreeMap<JobName, Option<Calendar>>>,
-}
-
-impl<'a> Calendars<'a> {
-    pub(super) fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, made: RefCell::default() }
-    }
-
-    /// Whether no fire of the job lies between these two skips: told by the calendar of their definition, while that is in
-    /// force.
-    pub(super) fn are_adjacent(&self, earlier: &Record, later: &Record) -> bool {
-        let job = &later.key.job;
-        let in_force = self.catalog.in_force(job).map(|in_force| in_force.revision);
-        if in_force != Some(earlier.revision) || in_force != Some(later.revision) {
-            return false;
-        }
-        let mut made = self.made.borrow_mut();
-        let calendar = made.entry(job.clone()).or_insert_with(|| {
-            let cronjob = self.catalog.cronjob(job)?;
-            self.catalog.calendar(&cronjob).ok()
-        });
-        let fires = calendar.as_ref().zip(carried::between(earlier, later));
-        fires.is_some_and(|(calendar, (from, to))| from < to && calendar.count(from, to) == 1)
     }
 }

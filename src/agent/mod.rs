@@ -12,6 +12,7 @@
 mod acts;
 mod answer;
 mod begin;
+pub mod calendars;
 mod carried;
 mod check;
 mod clock;
@@ -56,7 +57,7 @@ pub use rules::rules;
 use rules::unserved;
 
 use answer::Asker;
-use jobs::Calendars;
+use calendars::Calendars;
 use link::{Link, News};
 use logs::Followed;
 use manager::Manager;
@@ -289,7 +290,12 @@ impl Agent {
         // A refusing disk is asked again when there is something new, or after a while.
         let waits = self.disk_again.is_some_and(|at| now.boot < at);
         let retry = if waits { Retry::NotYet } else { Retry::Due };
-        let Some((entries, durability)) = self.turns.next_batch(retry) else { return };
+        let trouble = &self.trouble;
+        let note = |count| {
+            let kind = EventKind::Unrecorded { count, why: trouble.clone() };
+            Entry::Event(DeviceEvent { at: now.wall, clock: now.clock, kind })
+        };
+        let Some((entries, durability)) = self.turns.next_batch(retry, note) else { return };
         if let Err(Batch { entries, .. }) = self.writer.write(Batch { entries, durability }) {
             self.written(Written { entries, outcome: Err("the journal's thread is gone".to_owned()) });
         }
@@ -369,12 +375,7 @@ impl Agent {
 
     fn disk_takes_again(&mut self) {
         log::warn!("the journal is written again; {} facts were given up", self.turns.unrecorded);
-        let count = core::mem::take(&mut self.turns.unrecorded);
-        self.given_up += count;
-        if count > 0 {
-            let why = core::mem::take(&mut self.trouble);
-            self.note(EventKind::Unrecorded { count, why });
-        }
+        self.given_up += self.turns.unrecorded;
     }
 
     /// An event about the device, in this turn.

@@ -29,7 +29,7 @@ pub struct Turns {
     under_way: Option<UnderWay>,
     /// Directories whose record the disk has not taken yet.
     clears: Vec<Act>,
-    /// Facts that were given up.
+    /// Facts that were given up, and that no durable event tells of.
     pub unrecorded: u64,
     /// What the centre has, as far as that is known to be durable.
     acked: u64,
@@ -40,6 +40,8 @@ pub struct Turns {
 struct UnderWay {
     /// How many of its entries were carried.
     carried: usize,
+    /// Whether the entry after those tells what was given up.
+    tells: bool,
     acts: Vec<Act>,
 }
 
@@ -94,6 +96,12 @@ impl Turns {
         self.carried.iter().chain(self.closed.iter().flat_map(|turn| &turn.entries))
     }
 
+    /// What the disk refused and is to take, oldest first.
+    #[must_use]
+    pub fn carried(&self) -> &[Entry] {
+        &self.carried
+    }
+
     /// Whether a batch is under way.
     pub fn is_committing(&self) -> bool {
         self.under_way.is_some()
@@ -113,24 +121,32 @@ impl Turns {
         acts
     }
 
-    /// The next batch, unless one is under way: what is carried, then whole turns.
-    pub fn next_batch(&mut self, retry: Retry) -> Option<(Vec<Entry>, Durability)> {
+    /// The next batch, unless one is under way: what is carried, then whole turns. `note` says that so many facts were
+    /// given up: in the frame that moves past them, since a crash after it would leave nobody who knows.
+    pub fn next_batch(
+        &mut self,
+        retry: Retry,
+        note: impl FnOnce(u64) -> Entry,
+    ) -> Option<(Vec<Entry>, Durability)> {
         let nothing_new = self.closed.iter().all(|turn| turn.entries.is_empty());
         if self.under_way.is_some() || nothing_new && (self.carried.is_empty() || retry == Retry::NotYet) {
             return None;
         }
         let mut entries = core::mem::take(&mut self.carried);
         let (carried, mut acts, mut bytes) = (entries.len(), Vec::new(), 0);
+        let tells = self.unrecorded > 0;
+        entries.extend(tells.then(|| note(self.unrecorded)));
+        let leads = entries.len();
         while let Some(turn) = self.closed.front() {
             bytes += weight(&turn.entries);
-            if entries.len() > carried && bytes > BATCH_BYTES {
+            if entries.len() > leads && bytes > BATCH_BYTES {
                 break;
             }
             let Some(turn) = self.closed.pop_front() else { break };
             entries.extend(turn.entries);
             acts.extend(turn.acts);
         }
-        self.under_way = Some(UnderWay { carried, acts });
+        self.under_way = Some(UnderWay { carried, tells, acts });
         let can_wait = |entry: &Entry| match entry {
             Entry::Started(_) => true,
             // Of a stream that is another one nothing is known.
@@ -148,14 +164,23 @@ impl Turns {
 
     /// The batch is durable: its acts, and the directories that waited for it.
     pub fn committed(&mut self) -> Vec<Act> {
-        let mut acts = self.under_way.take().map(|batch| batch.acts).unwrap_or_default();
+        let Some(UnderWay { mut acts, tells, .. }) = self.under_way.take() else { return Vec::new() };
+        if tells {
+            self.unrecorded = 0;
+        }
         acts.append(&mut self.clears);
         acts
     }
 
     /// The disk refused the batch: its entries are carried, and those of its intents that are new are told to the core.
-    pub fn refused(&mut self, entries: Vec<Entry>, why: &str, adjacent: Adjacent<'_>) -> Leftover {
-        let Some(UnderWay { carried, acts }) = self.under_way.take() else { return Leftover::default() };
+    pub fn refused(&mut self, mut entries: Vec<Entry>, why: &str, adjacent: Adjacent<'_>) -> Leftover {
+        let Some(UnderWay { carried, tells, acts }) = self.under_way.take() else {
+            return Leftover::default();
+        };
+        if tells {
+            // There may be more to tell by the next time.
+            entries.remove(carried);
+        }
         // An intent that is carried was told before: the core wants it started all the same.
         let intents: BTreeSet<RunId> = entries.iter().skip(carried).filter_map(intent).collect();
         let mut leftover = Leftover::default();
@@ -239,7 +264,7 @@ pub fn weight(entries: &[Entry]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Fire, FireKey, Intent, Revision, Trigger, WallTime};
+    use crate::job::{Clock, DeviceEvent, EventKind, Fire, FireKey, Intent, Revision, Trigger, WallTime};
     use crate::scheduler::{AskId, Start};
 
     fn turn(run: u64) -> Effects {
@@ -295,14 +320,26 @@ mod tests {
         let of = |acked: Acked| {
             let mut turns = Turns::default();
             turns.push(Effects { entries: vec![Entry::Acked(acked)], ..Effects::default() });
-            turns.next_batch(Retry::Due).unwrap().1
+            next(&mut turns, Retry::Due).unwrap().1
         };
         assert_eq!(of(Acked { through: 1, stream_sequence: 1, told: 0 }), Durability::Unsynced);
         assert_eq!(of(Acked::default()), Durability::Synced);
     }
 
+    fn event(kind: EventKind) -> Entry {
+        Entry::Event(DeviceEvent { at: WallTime::from_secs(1), clock: Clock::Synced, kind })
+    }
+
+    fn told(count: u64) -> Entry {
+        event(EventKind::Unrecorded { count, why: "full".to_owned() })
+    }
+
+    fn next(turns: &mut Turns, retry: Retry) -> Option<(Vec<Entry>, Durability)> {
+        turns.next_batch(retry, told)
+    }
+
     fn batch(turns: &mut Turns) -> Vec<Entry> {
-        turns.next_batch(Retry::Due).unwrap().0
+        next(turns, Retry::Due).unwrap().0
     }
 
     #[test]
@@ -310,11 +347,11 @@ mod tests {
         let mut turns = Turns::default();
         turns.push(turn(1));
         assert_eq!(turns.free_acts(), []);
-        let (entries, durability) = turns.next_batch(Retry::NotYet).unwrap();
+        let (entries, durability) = next(&mut turns, Retry::NotYet).unwrap();
         assert_eq!((entries.len(), durability), (1, Durability::Synced));
         turns.push(turn(2));
         turns.push(Effects { entries: Vec::new(), acts: vec![Act::Stop { run: RunId(7) }] });
-        assert!(turns.next_batch(Retry::Due).is_none() && turns.free_acts().is_empty());
+        assert!(next(&mut turns, Retry::Due).is_none() && turns.free_acts().is_empty());
         assert_eq!(turns.committed().len(), 2);
         batch(&mut turns);
         assert_eq!(turns.committed().len(), 3);
@@ -332,7 +369,7 @@ mod tests {
         let leftover = turns.refused(entries, "no space left on device", &|_, _| false);
         assert!(matches!(leftover.events[..], [Event::NotStored { run: RunId(1) }]));
         assert!(matches!(&leftover.acts[..], [Act::Answer { reply: Reply::Refused(_), .. }]));
-        assert!(turns.next_batch(Retry::NotYet).is_none(), "not asked again at once");
+        assert!(next(&mut turns, Retry::NotYet).is_none(), "not asked again at once");
         assert_eq!(batch(&mut turns).len(), 1);
         assert_eq!(turns.committed(), [Act::Clear { run: RunId(90) }]);
     }
@@ -384,18 +421,37 @@ mod tests {
     #[test]
     fn a_disk_that_refuses_for_ever_stops_no_act_and_fills_no_memory() {
         let mut turns = Turns::default();
-        let kind = crate::job::EventKind::Stopped;
-        let event =
-            crate::job::DeviceEvent { at: WallTime::from_secs(1), clock: crate::job::Clock::Synced, kind };
         for run in 0..5_000 {
             let acts = vec![Act::Stop { run: RunId(run) }];
-            turns.push(Effects { entries: vec![Entry::Event(event.clone())], acts });
+            turns.push(Effects { entries: vec![event(EventKind::Stopped)], acts });
             let entries = batch(&mut turns);
-            assert!(weight(&entries) <= CARRIED_BYTES + 200);
+            assert!(weight(&entries) <= CARRIED_BYTES + 400);
             assert_eq!(turns.refused(entries, "", &|_, _| false).acts, [Act::Stop { run: RunId(run) }]);
         }
         assert!(turns.unrecorded > 3_000, "{}", turns.unrecorded);
-        let kept = batch(&mut turns).len() as u64;
+        let kept = batch(&mut turns).len() as u64 - 1;
         assert_eq!(kept + turns.unrecorded, 5_000, "what is given up is counted");
+    }
+
+    #[test]
+    fn what_was_given_up_is_told_in_the_frame_that_moves_past_it() {
+        let mut turns = Turns::bounded(1_000);
+        for n in 1..=20 {
+            turns.push(Effects { entries: vec![event(EventKind::Stopped)], acts: Vec::new() });
+            let entries = batch(&mut turns);
+            turns.refused(entries, "full", &|_, _| false);
+            let kept = turns.entries().count() as u64;
+            assert_eq!(kept + turns.unrecorded, n, "what tells of it is no fact that can be given up");
+        }
+        let given_up = turns.unrecorded;
+        turns.push(Effects { entries: vec![event(EventKind::Stopped)], acts: Vec::new() });
+        let entries = batch(&mut turns);
+        let tells = entries.iter().filter(|entry| **entry == told(given_up)).count();
+        assert!(given_up > 0 && tells == 1, "{given_up}: {entries:?}");
+        assert_eq!(turns.unrecorded, given_up, "until it is durable");
+        turns.committed();
+        assert_eq!(turns.unrecorded, 0);
+        turns.push(Effects { entries: vec![event(EventKind::Stopped)], acts: Vec::new() });
+        assert_eq!(batch(&mut turns), [event(EventKind::Stopped)], "it is told once");
     }
 }

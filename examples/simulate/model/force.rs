@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use leafcron::job::{BootId, Entry, Fire, FireKey, JobName, Now, Source};
 
+use super::journal::is_standing;
 use super::{Model, Span};
 use crate::definition::{Definition, When};
 use crate::desk::{Desk, Section};
@@ -35,6 +36,7 @@ impl Model {
     pub(crate) fn closed(&mut self, now: Now, entries: &[Entry], desk: &Desk) {
         self.counts_by(now, entries);
         let (wall, newest) = (now.wall.millis(), self.shown.newest);
+        self.standing.extend(entries.iter().filter(|entry| is_standing(entry)).cloned());
         for entry in entries {
             match entry {
                 Entry::Defined { job, source, text } => {
@@ -146,6 +148,7 @@ impl Model {
     /// After a crash: memory is what the journal says.
     pub(super) fn restarted(&mut self) {
         self.withdrawn.clear();
+        self.standing.clear();
         self.booting.clear();
         self.eras_restarted();
         let known = |text: &String| self.definitions.get(text).cloned();

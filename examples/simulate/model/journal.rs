@@ -74,8 +74,21 @@ impl Model {
         self.restarted();
     }
 
+    /// What was said of schedules and definitions on the way to the disk, up to this entry: what the disk never got,
+    /// since a later entry makes it void, counted all the same.
+    fn catch_up(&mut self, entry: &Entry) {
+        if !is_standing(entry) || !self.standing.contains(entry) {
+            return;
+        }
+        while let Some(before) = self.standing.pop_front().filter(|before| before != entry) {
+            self.note_span(&before);
+            self.durable.apply(&before);
+        }
+    }
+
     fn take(&mut self, entries: &[Entry]) {
         for entry in entries {
+            self.catch_up(entry);
             self.note_span(entry);
             self.check_sent(entry);
             if let Entry::Pending(pending) = entry
@@ -126,6 +139,18 @@ impl Model {
             self.blame(format!("deadline: {job} due {due} may start until {at}, and starts {}", intent.at));
         }
     }
+}
+
+/// Whether it says something of a schedule or a definition that a later one may make void.
+pub(super) fn is_standing(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::Began { .. }
+            | Entry::Defined { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::Orphaned { .. }
+            | Entry::Eras(_)
+    )
 }
 
 fn numbered(entry: &&Entry) -> bool {

@@ -9,10 +9,12 @@
 //!   cover    every due instant has one final record                         promise 1
 //!   starts   no fire runs more often than its owner chose                   promise 2
 //!   sent     every number is at the hub or told                             promise 4
+//!   carried  what memory keeps for a disk that refuses it                   promises 1 and 5
 //!   bounds   what is limited stays within its limit                         promise 5
 //! ```
 
 mod bounds;
+mod carried;
 mod cover;
 mod eras;
 mod force;
@@ -78,6 +80,8 @@ pub(crate) struct Model {
     stood: BTreeMap<u32, Option<i64>>,
     /// The same, when a definition began to count.
     stood_at: BTreeMap<(JobName, u32, i64), Option<i64>>,
+    /// What turns said of schedules and definitions, and no disk has yet, in order.
+    standing: VecDeque<Entry>,
     starts: BTreeMap<FireKey, Vec<starts::Started>>,
     runs: BTreeMap<RunId, FireKey>,
     /// Fires that wait again, since their start never happened.
