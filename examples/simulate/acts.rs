@@ -1,8 +1,8 @@
 //! What the core wants done, done in this world.
 
 use leafcron::gate::Wanted;
-use leafcron::job::{Entry, Fire, Reply, RunId, Started};
-use leafcron::scheduler::{Act, Event, How, RunEnd, Start};
+use leafcron::job::{Entry, Fire, JobName, Reply, RunId, Started};
+use leafcron::scheduler::{Act, Event, Failure, How, RunEnd, Start};
 
 use crate::process::Asked;
 use crate::runs::Over;
@@ -36,11 +36,7 @@ impl World {
                 Act::Clear { run } => {
                     self.runs.dirs.remove(&run);
                 }
-                // No job here asks for one.
-                Act::OnFailure(failure) => {
-                    let Some(agent) = &mut self.agent else { return };
-                    agent.events.push_back(Event::OnFailureEnded { run: failure.run });
-                }
+                Act::OnFailure(failure) => self.on_failure(&failure),
                 Act::Answer { ask, reply } => self.answer(ask, &reply),
             }
         }
@@ -118,6 +114,28 @@ impl World {
             && let Some(agent) = &mut self.agent
         {
             agent.events.push_back(Event::Checked { run, passed });
+        }
+    }
+
+    /// A job's own command is told of a failure; now and then it cannot be started.
+    fn on_failure(&mut self, failure: &Failure) {
+        let (run, job) = (failure.run, failure.key.job.clone());
+        let Some(agent) = &mut self.agent else { return };
+        let refuses = agent.disk_again.is_some();
+        self.model.alerts(failure, refuses);
+        self.tell(|| format!("{job}: run {run} tells of {:?} {:?}", failure.outcome, failure.key.fire));
+        if self.luck.one_in(20) {
+            self.told(run, &job);
+        } else {
+            let (generation, takes) = (self.generations, self.luck.wait(30 * SECOND));
+            self.later(takes, Coming::Told { generation, run, job });
+        }
+    }
+
+    pub(crate) fn told(&mut self, run: RunId, job: &JobName) {
+        self.model.alert_over(job);
+        if let Some(agent) = &mut self.agent {
+            agent.events.push_back(Event::OnFailureEnded { run });
         }
     }
 

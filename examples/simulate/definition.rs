@@ -224,6 +224,9 @@ pub(crate) fn definition(luck: &mut Luck, pace: Pace) -> Definition {
     let (timeout, timeout_secs) =
         luck.pick(&[("none", None), ("30s", Some(30)), ("10m", Some(600)), ("6h", Some(21_600))]);
     say("timeout", json!(timeout));
+    if luck.one_in(2) {
+        say("on_failure", json!("tell-somebody"));
+    }
     say("warn_after", json!(luck.pick(&["none", "1m", "1h"])));
     let success = luck.pick(&[vec![0], vec![0], vec![0, 3]]);
     say("success_exit_codes", json!(success));

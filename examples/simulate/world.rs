@@ -63,6 +63,7 @@ pub(crate) enum Coming {
     RunEnds { run: RunId },
     Probed { generation: u64 },
     Checked { generation: u64, run: RunId },
+    Told { generation: u64, run: RunId, job: JobName },
     LinkStarts { generation: u64, link: u64 },
     AtHub { link: u64, seq: u64, payload: Vec<u8> },
     Acked { link: u64, seq: u64, at: u64, before: Option<Vec<u8>> },
@@ -279,6 +280,7 @@ impl World {
             Coming::RunEnds { run } => self.run_ends(run),
             Coming::Probed { generation } if own == Some(generation) => self.probed(),
             Coming::Checked { generation, run } if own == Some(generation) => self.checked(run),
+            Coming::Told { generation, run, job } if own == Some(generation) => self.told(run, &job),
             Coming::LinkStarts { generation, link } if own == Some(generation) => self.link_starts(link),
             Coming::AtHub { link, seq, payload } => self.at_hub(link, seq, payload),
             Coming::Acked { link, seq, at, before } => self.acked(link, seq, at, before),
@@ -298,6 +300,7 @@ impl World {
             | Coming::Written { .. }
             | Coming::Probed { .. }
             | Coming::Checked { .. }
+            | Coming::Told { .. }
             | Coming::LinkStarts { .. } => {}
         }
     }

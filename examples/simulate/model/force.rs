@@ -149,6 +149,8 @@ impl Model {
     pub(super) fn restarted(&mut self) {
         self.withdrawn.clear();
         self.standing.clear();
+        self.alerting.clear();
+        self.alerted.retain(|_, told| *told == super::alerts::Told::Durably);
         self.booting.clear();
         self.eras_restarted();
         let known = |text: &String| self.definitions.get(text).cloned();

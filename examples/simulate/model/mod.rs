@@ -8,11 +8,13 @@
 //!   eras     which era counts, and what is owed in each                     section 5 of DESIGN
 //!   cover    every due instant has one final record                         promise 1
 //!   starts   no fire runs more often than its owner chose                   promise 2
+//!   alerts   no failure is told twice                                       promise 2
 //!   sent     every number is at the hub or told                             promise 4
 //!   carried  what memory keeps for a disk that refuses it                   promises 1 and 5
 //!   bounds   what is limited stays within its limit                         promise 5
 //! ```
 
+mod alerts;
 mod bounds;
 mod carried;
 mod cover;
@@ -91,6 +93,10 @@ pub(crate) struct Model {
     /// `@reboot` jobs at a first start that is not durable yet, and those that are owed.
     booting: BTreeSet<FireKey>,
     booted: BTreeSet<FireKey>,
+    /// Fires that a job's own command was told of, and whether their record was durable by then.
+    alerted: BTreeMap<FireKey, alerts::Told>,
+    /// Jobs whose command is being told.
+    alerting: BTreeSet<JobName>,
     /// Records that were given up while the disk refused everything.
     given_up: Vec<Record>,
     /// Ranges that durable events tell to be missing.
