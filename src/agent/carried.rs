@@ -334,6 +334,28 @@ mod tests {
     }
 
     #[test]
+    fn a_fire_that_waits_in_the_journal_is_settled_by_the_skip_that_its_own_was_folded_into() {
+        let settled = [skip("a", 1, Reason::Disk), skip("a", 2, Reason::Disk)];
+        let Entry::Record(of) = &settled[0] else { unreachable!() };
+        let waits = Entry::Pending(crate::job::Pending {
+            key: of.key.clone(),
+            due: of.due,
+            trigger: Trigger::Schedule,
+            stage: crate::job::PendingStage::Splay,
+            attempt: 0,
+            since: crate::job::BootTime::from_millis(0),
+            boot: crate::job::Id128::default(),
+            not_before: crate::job::BootTime::from_millis(0),
+            last: None,
+            force: false,
+        });
+        let mut after = vec![waits];
+        after.extend(fold_skips(settled.to_vec(), &secondly));
+        assert_eq!(after.len(), 2, "they are folded");
+        assert!(image(&after).pending.is_empty());
+    }
+
+    #[test]
     fn successes_and_skips_are_given_up_before_what_failed() {
         let end = |secs, outcome| {
             let Entry::Record(mut record) = skip("a", secs, Reason::Start) else { unreachable!() };

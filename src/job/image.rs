@@ -209,6 +209,9 @@ impl Image {
         self.advance(&record.key);
         if let (Fire::Scheduled { era, .. }, Some(covers)) = (&record.key.fire, record.covers) {
             self.advance_to(&record.key.job, *era, covers.to);
+            // Skips that a refusing disk had put together: the fires may be waiting here.
+            let of = |fire: &Fire| matches!(fire, Fire::Scheduled { era: of, due } if of == era && covers.from <= *due && *due <= covers.to);
+            self.pending.retain(|key, _| key.job != record.key.job || !of(&key.fire));
         }
         if record.last {
             self.pending.remove(&record.key);
