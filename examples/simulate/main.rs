@@ -26,6 +26,7 @@
 //! ```text
 //!  promise  break                   what it does                                                  caught by seed
 //!  1        done-through-early      done_through moves over missed fires without a record         7
+//!  1        fold-uncounted          a skip put together with another counts only its own fires        68
 //!  1        missed-forgotten        missed fires that will run are not written down               7
 //!  1        pending-forgotten       fires that wait are not written down                          3
 //!  2        intent-dropped          a fire that was started still waits after a restart           1
@@ -36,6 +37,7 @@
 //!  4        freed-unsent            what is in flight counts as acknowledged                      1
 //!  4        gap-untold              numbers that the journal lacks are not told                   3
 //!  4        no-fsync                three of four commits are not synced                          1
+//!  5        alerts-at-once          on_failure does not wait for the one before it                   1
 //!  5        never-compacts          the journal does not compact                                  24
 //!  5        slots-ignored           the last slot is given away again and again                   8
 //!  5        waiting-unbounded       a job may have eight fires waiting                            11
@@ -44,8 +46,9 @@
 //! *What it found*, now tests: `a_job_has_no_more_fires_pending_than_it_may_those_that_back_off_included` and
 //! `a_run_that_was_started_under_report_is_not_started_again_under_a_newer_rerun` (`scheduler/tests/mended.rs`), and
 //! `what_gives_way_after_the_survey_is_told_as_well`, `a_stream_that_ends_before_our_point_is_owed_everything_again`
-//! (`agent/link/results.rs`), `an_intent_of_an_era_that_is_over_says_no_time` (`store/compaction.rs`) and
-//! `what_stands_still_with_the_main_era_counts_among_what_waits` (`scheduler/tests/eras.rs`).
+//! (`agent/link/results.rs`), `an_intent_of_an_era_that_is_over_says_no_time` (`store/compaction.rs`),
+//! `what_stands_still_with_the_main_era_counts_among_what_waits` (`scheduler/tests/eras.rs`) and
+//! `a_fire_that_waits_in_the_journal_is_settled_by_the_skip_that_its_own_was_folded_into` (`agent/carried.rs`).
 //!
 //! *What it does not do.* Runners, sockets and the link's own process are the torture tests' matter; the shell here is a
 //! copy of the agent's. What a start finds that was never synced stays there until something is. The disk loses what was
