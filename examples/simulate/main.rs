@@ -26,7 +26,7 @@
 //! ```text
 //!  promise  break                   what it does                                                  caught by seed
 //!  1        done-through-early      done_through moves over missed fires without a record         7
-//!  1        fold-uncounted          a skip put together with another counts only its own fires        68
+//!  1        fold-uncounted          a skip put together with another counts only its own fires      68
 //!  1        missed-forgotten        missed fires that will run are not written down               7
 //!  1        pending-forgotten       fires that wait are not written down                          3
 //!  2        intent-dropped          a fire that was started still waits after a restart           1
@@ -37,7 +37,7 @@
 //!  4        freed-unsent            what is in flight counts as acknowledged                      1
 //!  4        gap-untold              numbers that the journal lacks are not told                   3
 //!  4        no-fsync                three of four commits are not synced                          1
-//!  5        alerts-at-once          on_failure does not wait for the one before it                   1
+//!  5        alerts-at-once          on_failure does not wait for the one before it                1
 //!  5        never-compacts          the journal does not compact                                  24
 //!  5        slots-ignored           the last slot is given away again and again                   8
 //!  5        waiting-unbounded       a job may have eight fires waiting                            11

@@ -21,7 +21,10 @@ impl Model {
             Entry::Pending(pending) => {
                 let job = &pending.key.job;
                 // A start that never happened waits again, however many do.
-                let of = |of: &&leafcron::job::FireKey| of.job == *job && !self.returned.contains(*of);
+                // So do those whose final record was given up, until a restart judges them.
+                let of = |of: &&leafcron::job::FireKey| {
+                    of.job == *job && !self.returned.contains(*of) && !self.was_given_up(of)
+                };
                 let (own, all) = (self.durable.pending.keys().filter(of).count(), self.durable.pending.len());
                 if own > WAITING_PER_JOB || all > WAITING {
                     self.blame(format!("bound: {own} fires of {job} wait, and {all} in all"));

@@ -105,9 +105,20 @@ impl Model {
         }
     }
 
+    /// Whether the journal moved past a fire without its final record.
+    pub(super) fn was_given_up(&self, key: &FireKey) -> bool {
+        let covers = |record: &Record| match (&record.key.fire, &key.fire, record.covers) {
+            (Fire::Scheduled { era, .. }, Fire::Scheduled { era: own, due }, Some(covers)) => {
+                era == own && covers.from <= *due && *due <= covers.to
+            }
+            _ => record.key.fire == key.fire,
+        };
+        self.given_up.iter().any(|record| record.last && record.key.job == key.job && covers(record))
+    }
+
     /// Records that the queue gave up.
     pub(crate) fn gives_up(&mut self, record: &Record) {
-        self.given_up.push(record.clone());
+        self.given_up_so_far.push(record.clone());
     }
 }
 

@@ -149,6 +149,7 @@ impl Model {
     pub(super) fn restarted(&mut self) {
         self.withdrawn.clear();
         self.standing.clear();
+        self.given_up_so_far.clear();
         self.alerting.clear();
         self.alerted.retain(|_, told| *told == super::alerts::Told::Durably);
         self.booting.clear();

@@ -17,6 +17,7 @@ impl Model {
         }
         self.uncertain.clear();
         self.unsynced = false;
+        self.given_up.append(&mut self.given_up_so_far);
         self.take(entries);
     }
 
@@ -56,7 +57,10 @@ impl Model {
         };
         match expected.into_iter().find(same).map(<[Entry]>::to_vec) {
             Some(batch) => {
-                self.unsynced |= !batch.is_empty();
+                if !batch.is_empty() {
+                    self.unsynced = true;
+                    self.given_up.append(&mut self.given_up_so_far);
+                }
                 self.take(&batch);
             }
             None => {
@@ -97,7 +101,6 @@ impl Model {
                 self.returned.insert(pending.key.clone());
             }
             self.durable.apply(entry);
-            self.check_bounds(entry);
             match entry {
                 Entry::Record(record) => {
                     let mut record = record.clone();
@@ -116,6 +119,8 @@ impl Model {
                 _ => {}
             }
         }
+        // A frame counts whole: what was folded for a refusing disk stands behind what waited before it.
+        entries.iter().for_each(|entry| self.check_bounds(entry));
     }
 
     fn check_intent(&mut self, intent: &leafcron::job::Intent) {

@@ -97,7 +97,9 @@ pub(crate) struct Model {
     alerted: BTreeMap<FireKey, alerts::Told>,
     /// Jobs whose command is being told.
     alerting: BTreeSet<JobName>,
-    /// Records that were given up while the disk refused everything.
+    /// Records that were given up since the journal took anything: a crash has their fires judged anew.
+    given_up_so_far: Vec<Record>,
+    /// Those that it has moved past.
     given_up: Vec<Record>,
     /// Ranges that durable events tell to be missing.
     told: Vec<(u64, u64)>,
