@@ -254,7 +254,9 @@ impl World {
     }
 
     fn disk_fails(&mut self) {
-        let wait = self.luck.wait((self.kind.trouble_every * 3).min(6 * HOUR));
+        // Now and then for so long that not all can be carried that it refuses.
+        let most = if self.luck.one_in(4) { 2 * DAY } else { (self.kind.trouble_every * 3).min(6 * HOUR) };
+        let wait = self.luck.wait(most);
         match self.luck.below(5) {
             0 | 1 => {
                 let fault = if self.luck.one_in(2) { Fault::Fail } else { Fault::Half };

@@ -26,6 +26,8 @@ pub struct Turns {
     closed: VecDeque<Effects>,
     /// What the disk refused, oldest first: it leads the next batch.
     carried: Vec<Entry>,
+    /// Why it refused them.
+    trouble: String,
     under_way: Option<UnderWay>,
     /// Directories whose record the disk has not taken yet.
     clears: Vec<Act>,
@@ -118,7 +120,11 @@ impl Turns {
         while self.under_way.is_none() && self.closed.front().is_some_and(|turn| turn.entries.is_empty()) {
             acts.extend(self.closed.pop_front().map(|turn| turn.acts).unwrap_or_default());
         }
-        acts
+        if self.carried.is_empty() {
+            return acts;
+        }
+        // What is answered now may have been asked before, and be among what the disk has not taken.
+        acts.into_iter().map(|act| unstored(act, &self.trouble)).collect()
     }
 
     /// The next batch, unless one is under way: what is carried, then whole turns. `note` says that so many facts were
@@ -191,22 +197,8 @@ impl Turns {
                 }
                 Act::Clear { .. } if self.clears.len() < CLEARS => self.clears.push(act),
                 Act::Clear { .. } => {}
-                Act::Answer {
-                    ask,
-                    reply: Reply::Accepted { .. } | Reply::Done { .. } | Reply::Reloaded(_),
-                } => {
-                    let message = format!(
-                        "the disk does not take it ({why}): it holds while this agent lives, and a restart forgets it"
-                    );
-                    let reply = Reply::Refused(Refusal { kind: RefusalKind::Disk, message });
-                    leftover.acts.push(Act::Answer { ask, reply });
-                }
-                Act::Answer { .. }
-                | Act::Start(_)
-                | Act::Stop { .. }
-                | Act::Probe(_)
-                | Act::Check { .. }
-                | Act::OnFailure(_) => {
+                Act::Answer { .. } => leftover.acts.push(unstored(act, why)),
+                Act::Start(_) | Act::Stop { .. } | Act::Probe(_) | Act::Check { .. } | Act::OnFailure(_) => {
                     leftover.acts.push(act);
                 }
             }
@@ -219,7 +211,21 @@ impl Turns {
         }
         self.unrecorded += given_up;
         self.carried = carried;
+        why.clone_into(&mut self.trouble);
         leftover
+    }
+}
+
+/// An answer that says what was done, where no disk has it.
+fn unstored(act: Act, why: &str) -> Act {
+    match act {
+        Act::Answer { ask, reply: Reply::Accepted { .. } | Reply::Done { .. } | Reply::Reloaded(_) } => {
+            let message = format!(
+                "the disk does not take it ({why}): it holds while this agent lives, and a restart forgets it"
+            );
+            Act::Answer { ask, reply: Reply::Refused(Refusal { kind: RefusalKind::Disk, message }) }
+        }
+        act => act,
     }
 }
 
@@ -313,6 +319,22 @@ mod tests {
             clock: view.clock,
             era: view.era,
         }
+    }
+
+    #[test]
+    fn what_is_asked_twice_while_the_disk_refuses_is_no_more_done_than_the_first_time() {
+        let answer = || Act::Answer { ask: AskId(1), reply: Reply::Accepted { id: "x".parse().unwrap() } };
+        let refused = |acts: &[Act]| matches!(acts, [Act::Answer { reply: Reply::Refused(refusal), .. }] if refusal.message.contains("no space"));
+        let mut turns = Turns::default();
+        turns.push(Effects { entries: vec![Entry::Record(Box::new(record()))], acts: vec![answer()] });
+        let entries = batch(&mut turns);
+        assert!(refused(&turns.refused(entries, "no space", &|_, _| false).acts));
+        turns.push(Effects { entries: Vec::new(), acts: vec![answer()] });
+        assert!(refused(&turns.free_acts()));
+        batch(&mut turns);
+        turns.committed();
+        turns.push(Effects { entries: Vec::new(), acts: vec![answer()] });
+        assert!(!refused(&turns.free_acts()));
     }
 
     #[test]

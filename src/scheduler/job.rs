@@ -293,11 +293,11 @@ impl Job {
     /// A fire meets what the job is doing: `overlap` decides.
     pub(super) fn born(&mut self, life: Life, cx: &mut Cx<'_>) {
         let Some(overlap) = self.plan.as_ref().map(|plan| plan.policy.overlap) else { return };
-        let (waiting, frozen) = (self.waiting(), self.frozen());
+        let waiting = self.waiting();
         let refused = match overlap {
             _ if cx.room == 0 => Some(Reason::QueueFull),
             // Those of the main era are given back to it: as many as may wait.
-            _ if frozen > 0 && frozen + waiting >= limits::PENDING_PER_JOB => Some(Reason::QueueFull),
+            _ if self.frozen() > 0 && self.pending() >= limits::PENDING_PER_JOB => Some(Reason::QueueFull),
             _ if self.lives.is_empty() => None,
             Overlap::Skip => Some(Reason::Overlap),
             Overlap::Queue => (waiting > 0).then_some(Reason::QueueFull),
