@@ -79,6 +79,7 @@ impl Turns {
             most,
             closed: VecDeque::new(),
             carried: Vec::new(),
+            trouble: String::new(),
             under_way: None,
             clears: Vec::new(),
             unrecorded: 0,

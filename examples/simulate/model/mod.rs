@@ -50,6 +50,9 @@ struct Span {
     to: Option<i64>,
 }
 
+/// When it was, and the newest time of the main era then.
+type Withdrawn = (i64, Option<i64>);
+
 /// The model.
 #[derive(Default)]
 pub(crate) struct Model {
@@ -75,7 +78,7 @@ pub(crate) struct Model {
     /// Definitions that begin to count in this turn.
     coming: BTreeMap<JobName, Rc<Definition>>,
     /// When definitions were withdrawn that are not durably so, in order; and the newest time of the main era then.
-    withdrawn: BTreeMap<(JobName, Source), VecDeque<(i64, Option<i64>)>>,
+    withdrawn: BTreeMap<(JobName, Source), VecDeque<Withdrawn>>,
     /// What the wall has shown, to a turn or just before it was set.
     shown: eras::Shown,
     /// The newest time of the main era when another one took its place, by the number of that.
