@@ -341,6 +341,13 @@ impl Job {
         self.skip_backlog(reason, cx);
     }
 
+    /// Of a job that is paused nothing waits but what was asked for since.
+    pub(super) fn stay_paused(&mut self, cx: &mut Cx<'_>) {
+        let waits = |life: &Life| !life.holds_slot() && !matches!(life.fire, Fire::Manual { .. });
+        self.each_life(cx, |life| waits(life).then_some(LifeEvent::Over(Reason::Paused)));
+        self.skip_backlog(Reason::Paused, cx);
+    }
+
     /// Settles what is left of the backlog.
     pub(super) fn skip_backlog(&mut self, reason: Reason, cx: &mut Cx<'_>) {
         let Some(backlog) = self.backlog.take() else { return };

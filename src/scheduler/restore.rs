@@ -71,6 +71,10 @@ impl Scheduler {
             core.turn_to(next, None, newest, now, effects);
         }
         let mut turn = Turn { now, boot, effects, waiting: 0, stirred: true };
+        for (name, job) in core.jobs.iter_mut().filter(|(_, job)| job.paused.is_some()) {
+            // Settled when it was paused; a disk that refused may have lost the record of that.
+            turn.with(name, job, Job::stay_paused);
+        }
         for (name, plan) in fresh {
             core.define(&name, plan, &mut turn);
         }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::luck::assert_accounted;
 use super::world::{MIDNIGHT, Trace, World, name, settings};
-use crate::job::{Clock, Entry, Fire, Reply, Revision};
+use crate::job::{Clock, Entry, Fire, Readings, Reply, Revision};
 use crate::scheduler::{AskId, Event, How};
 
 const NEEDS_MEMORY: &str = r#""require":{"memory_available":"1GiB"}"#;
@@ -274,4 +274,23 @@ fn a_run_that_was_started_under_report_is_not_started_again_under_a_newer_rerun(
     world.power_cut(60);
     world.pass(3_600);
     assert_eq!(world.starts.len(), 3);
+}
+
+/// A disk that refused took that the job was paused, and had lost the records of what waited then.
+#[test]
+fn a_paused_job_starts_nothing_that_waits_in_the_journal() {
+    let mut world = World::new();
+    world.define("a", &format!(r#""schedule":"* * * * *","overlap":"queue",{NEEDS_MEMORY}"#));
+    world.pass(70);
+    assert_eq!(world.image.pending.len(), 1);
+    world.image.apply(&Entry::Paused { job: name("a"), at: world.now.wall });
+    world.readings = Readings { memory_available: Some(2 << 30), ..Readings::default() };
+    world.crash();
+    world.pass(120);
+    assert!(world.starts.is_empty() && world.image.pending.is_empty(), "{:?}", world.image.pending);
+    assert_eq!(world.finals("a")[0], "60 skipped(paused)");
+    // What a person asks for is theirs.
+    world.run("a", "own");
+    world.pass(10);
+    assert_eq!(world.starts.len(), 1);
 }
