@@ -21,7 +21,7 @@
 //! second one would have to start what outlives the agent, decide by something exclusive whether it ever started, leave
 //! a [`RunResult`] where a later agent finds it, and end a whole tree. Until there is one, there is no trait.
 //!
-//! Sources: `pidfd_open(2)`, `prctl(2)`, `setsid(2)`, `proc(5)`, `posix_spawn(3)`, `signalfd(2)`; cronie's
+//! Sources: `pidfd_open(2)`, `prctl(2)`, `setsid(2)`, `proc(5)`, `vfork(2)`, `signalfd(2)`; cronie's
 //! `do_command.c`; s6-supervise.
 
 mod adopt;
