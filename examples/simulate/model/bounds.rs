@@ -21,12 +21,17 @@ impl Model {
             Entry::Pending(pending) => {
                 let job = &pending.key.job;
                 // A start that never happened waits again, however many do.
-                // So do those whose final record was given up, until a restart judges them.
-                let of = |of: &&leafcron::job::FireKey| {
-                    of.job == *job && !self.returned.contains(*of) && !self.was_given_up(of)
-                };
+                let of = |of: &&leafcron::job::FireKey| of.job == *job && !self.returned.contains(*of);
                 let (own, all) = (self.durable.pending.keys().filter(of).count(), self.durable.pending.len());
-                if own > WAITING_PER_JOB || all > WAITING {
+                // So do those whose final record was given up, until a restart judges them.
+                let given_up = |key: &&leafcron::job::FireKey| of(key) && self.was_given_up(key);
+                let is_over = |own: usize| own > WAITING_PER_JOB;
+                let own = if is_over(own) {
+                    own - self.durable.pending.keys().filter(given_up).count()
+                } else {
+                    own
+                };
+                if is_over(own) || all > WAITING {
                     self.blame(format!("bound: {own} fires of {job} wait, and {all} in all"));
                 }
             }
