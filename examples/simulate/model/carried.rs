@@ -2,7 +2,7 @@
 //! memory has a bound.
 
 use leafcron::agent::turns::weight;
-use leafcron::job::{Entry, Fire, Outcome, Record};
+use leafcron::job::{DeviceEvent, Entry, EventKind, Fire, Outcome, Record};
 
 use super::Model;
 
@@ -24,6 +24,7 @@ impl Model {
                 record(fact).into_iter().for_each(|record| self.gives_up(record));
             }
         }
+        self.untold += given_up;
         if gone != given_up {
             self.blame(format!("carried: {gone} facts are gone, and {given_up} are counted"));
         }
@@ -31,6 +32,20 @@ impl Model {
         let rest = weight(carried) - facts_bytes;
         if facts_bytes > most || rest > STANDING_BYTES {
             self.blame(format!("bound: {facts_bytes} bytes of facts and {rest} more are carried, of {most}"));
+        }
+    }
+
+    /// The frame that moves past what was given up tells of it.
+    pub(super) fn check_told(&mut self, frame: &[Entry]) {
+        let count = |entry: &Entry| match entry {
+            Entry::Event(DeviceEvent { kind: EventKind::Unrecorded { count, .. }, .. }) => *count,
+            _ => 0,
+        };
+        let (told, given_up) = (frame.iter().map(count).sum::<u64>(), core::mem::take(&mut self.untold));
+        if told != given_up {
+            self.blame(format!(
+                "carried: {given_up} facts were given up, and the frame after them tells of {told}"
+            ));
         }
     }
 }

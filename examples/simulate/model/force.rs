@@ -150,6 +150,7 @@ impl Model {
         self.withdrawn.clear();
         self.standing.clear();
         self.given_up_so_far.clear();
+        self.untold = 0;
         self.alerting.clear();
         self.alerted.retain(|_, told| *told == super::alerts::Told::Durably);
         self.booting.clear();

@@ -18,6 +18,7 @@ impl Model {
         self.uncertain.clear();
         self.unsynced = false;
         self.given_up.append(&mut self.given_up_so_far);
+        self.check_told(entries);
         self.take(entries);
     }
 

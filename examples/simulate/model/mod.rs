@@ -102,6 +102,8 @@ pub(crate) struct Model {
     alerting: BTreeSet<JobName>,
     /// Records that were given up since the journal took anything: a crash has their fires judged anew.
     given_up_so_far: Vec<Record>,
+    /// How many facts were, events among them.
+    untold: u64,
     /// Those that it has moved past.
     given_up: Vec<Record>,
     /// Ranges that durable events tell to be missing.
