@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use leafcron::catalog::{AgentUser, Catalog, Change, Changes, Rules, Unserved};
+use leafcron::catalog::{AgentUser, Catalog, Change, Changes, Rules};
 use leafcron::job::{
-    CronJob, Entry, FieldMap, Image, JobName, JobsFile, Reloaded, Revision, Source, limits, text,
+    CronJob, Entry, FieldMap, Image, JobName, JobsFile, Reloaded, Revision, Source, Warning, limits, text,
 };
 use leafcron::schedule::Zone;
 
@@ -297,7 +297,7 @@ fn a_directory_that_is_not_there_takes_no_job_and_an_empty_one_takes_all() {
 #[test]
 fn what_this_machine_cannot_serve_is_a_warning_and_no_refusal() {
     let why = "cannot be read here, so it never holds";
-    let unserved = || vec![Unserved { field: "require.load_per_cpu", why: why.to_owned() }];
+    let unserved = || vec![Warning { field: "require.load_per_cpu".to_owned(), reason: why.to_owned() }];
     let picky = job("own", "a") + "require = {load_per_cpu = 2}\n" + &job("plain", "b");
     let mut world = World::new();
     world.catalog.note_unserved(unserved());

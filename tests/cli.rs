@@ -101,6 +101,7 @@ fn shown() -> JobShown {
         runs: Vec::new(),
         pending: Vec::new(),
         refused: None,
+        warnings: Vec::new(),
     }
 }
 

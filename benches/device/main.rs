@@ -12,6 +12,7 @@ mod idle;
 mod lateness;
 mod link;
 mod machine;
+mod probe;
 #[path = "../../tests/servers/mod.rs"]
 #[expect(
     dead_code,
@@ -62,6 +63,7 @@ fn measure() -> Outcomes<Table> {
         "3 MiB on armv7, TLS included",
     );
     step::measure(&mut table)?;
+    probe::measure(&mut table)?;
     idle::measure(&mut table)?;
     link::measure(&mut table)?;
     lateness::measure(&mut table)?;

@@ -42,7 +42,7 @@ pub(super) fn measure(table: &mut Table) -> Outcomes<()> {
 }
 
 /// What this thread has used: others on the machine do not count.
-fn cpu_micros() -> f64 {
+pub(super) fn cpu_micros() -> f64 {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     #[expect(clippy::cast_precision_loss, reason = "a bench does not run for decades")]
     let micros = used.tv_sec as f64 * 1e6 + used.tv_nsec as f64 / 1e3;

@@ -27,6 +27,8 @@ impl World {
                 Act::Start(start) => self.start(&start),
                 Act::Stop { run } => self.stop(run),
                 Act::Probe(wanted) => self.probe(&wanted),
+                // These kernels tell of no pressure: what is held is looked at in its time.
+                Act::Watch(_) => {}
                 Act::Check { run, job } => {
                     self.tell(|| format!("{job}: its check starts as run {run}"));
                     self.runs.checks.insert(run, job);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use smol::Async;
+use smol::channel::{Receiver, Sender};
 
-use crate::gate::Wanted;
+use crate::gate::{self, Pressed, Trigger, Wanted};
 use crate::job::{Entry, JobName, RunId};
 use crate::runtime::{Found, Live, RuntimeError, Since};
 use crate::scheduler::{Act, Event, Failure, How, RunEnd, Start};
@@ -18,6 +19,9 @@ use super::{Agent, Happening, JUDGE_AGAIN, Tracked, Unjudged, What, Whole, besid
 /// How long a probe may take before its readings count as unreadable: a dead network file system answers never.
 const PROBE_PATIENCE: core::time::Duration = core::time::Duration::from_secs(5);
 
+/// Bytes free by path.
+type FreeSpace = Vec<(String, Option<u64>)>;
+
 impl Agent {
     /// Does what a turn wants done, in order.
     pub(super) fn act(&mut self, acts: Vec<Act>) {
@@ -26,6 +30,7 @@ impl Agent {
                 Act::Start(start) => self.start(&start),
                 Act::Stop { run } => self.stop(run),
                 Act::Probe(wanted) => self.probe(wanted),
+                Act::Watch(pressed) => self.watch(&pressed),
                 Act::Check { run, job } => self.check(run, &job),
                 Act::OnFailure(failure) => self.on_failure(&failure),
                 Act::Clear { run } => {
@@ -75,43 +80,69 @@ impl Agent {
         }
     }
 
-    /// Reads the machine: /proc at once, paths beside the loop, since one on a dead network file system may hang. While
-    /// one hangs no further thread is risked, and what was asked of paths counts as unreadable.
+    /// Reads the machine: /proc and /sys at once, paths beside the loop.
     fn probe(&mut self, wanted: Wanted) {
         let (at_once, paths) = wanted.split_paths();
         let mut readings = self.probe.read(&at_once);
-        let unreadable = paths.paths().map(|path| (path.to_owned(), None)).collect();
-        if paths.is_empty() || self.paths_hang.swap(true, Ordering::SeqCst) {
-            readings.disk_available = unreadable;
+        if paths.is_empty() {
             self.events.push_back(Event::Readings(readings));
             return;
         }
-        let (probe, inbox, hang) = (self.probe.clone(), self.inbox.clone(), Arc::clone(&self.paths_hang));
+        let (paths, inbox) = (self.read_paths(paths), self.inbox.clone());
+        let task = self.executor.spawn(async move {
+            readings.disk_available = paths.await;
+            // The loop is gone: nobody needs them.
+            inbox.send(Happening::Readings(readings)).await.unwrap_or_default();
+        });
+        task.detach();
+    }
+
+    /// Looks at file systems beside the loop, since a dead one in the network may never answer. While one does not, no
+    /// further thread is risked, and what is asked of paths counts as unreadable.
+    pub(super) fn read_paths(&self, paths: Wanted) -> impl Future<Output = FreeSpace> + use<> {
+        let unreadable: FreeSpace = paths.paths().map(|path| (path.to_owned(), None)).collect();
+        let answer = self.look_beside(paths);
+        async move {
+            let patience = async {
+                smol::Timer::after(PROBE_PATIENCE).await;
+                log::warn!("a file system of `disk_available` does not answer within {PROBE_PATIENCE:?}");
+                None
+            };
+            let read = async { answer?.recv().await.ok() };
+            smol::future::or(read, patience).await.unwrap_or(unreadable)
+        }
+    }
+
+    /// A thread that looks; none where an earlier one has not come back, or where there is nothing to look at.
+    fn look_beside(&self, paths: Wanted) -> Option<Receiver<FreeSpace>> {
+        if paths.is_empty() || self.paths_hang.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        let (probe, hang) = (self.probe.clone(), Arc::clone(&self.paths_hang));
         let (found, answer) = smol::channel::bounded(1);
         let read = beside("paths", move || {
             let read = probe.read(&paths);
             hang.store(false, Ordering::SeqCst);
-            // The loop has given up waiting.
+            // Who asked has given up waiting.
             found.try_send(read.disk_available).unwrap_or_default();
         });
         if let Err(error) = read {
             log::warn!("look at the file systems of `disk_available`: {error}");
             self.paths_hang.store(false, Ordering::SeqCst);
         }
-        let task = self.executor.spawn(async move {
-            let patience = async {
-                smol::Timer::after(PROBE_PATIENCE).await;
-                log::warn!("a file system of `disk_available` does not answer within {PROBE_PATIENCE:?}");
-                unreadable
-            };
-            // A thread that was never there answers by its end of the channel, which is gone.
-            let read = async { answer.recv().await.ok() };
-            readings.disk_available =
-                smol::future::or(read, async { Some(patience.await) }).await.unwrap_or_default();
-            // The loop is gone: nobody needs them.
-            inbox.send(Happening::Readings(readings)).await.unwrap_or_default();
-        });
-        task.detach();
+        Some(answer)
+    }
+
+    /// Waits for the end of pressure, where the kernel tells of it; what was watched before is let go.
+    fn watch(&mut self, pressed: &Pressed) {
+        self.watches.clear();
+        for (pressure, bound) in pressed.bounds() {
+            match self.probe.trigger(pressure, bound) {
+                Ok(trigger) => self.watches.push(self.executor.spawn(eased(trigger, self.inbox.clone()))),
+                // Then held fires are looked at in their time.
+                Err(error) => log::debug!("no trigger for {}: {error}", pressure.field()),
+            }
+        }
     }
 
     fn check(&mut self, run: RunId, job: &JobName) {
@@ -244,4 +275,36 @@ impl Agent {
         };
         self.step(event);
     }
+}
+
+/// Tells the loop once a trigger has been silent for a whole window.
+async fn eased(trigger: Trigger, inbox: Sender<Happening>) {
+    let trigger = match Async::new_nonblocking(trigger) {
+        Ok(trigger) => trigger,
+        Err(error) => return log::warn!("wait for the end of pressure: {error}"),
+    };
+    loop {
+        let silence = async {
+            smol::Timer::after(gate::WINDOW + gate::WINDOW / 10).await;
+            Ok(Told::Nothing)
+        };
+        let told = async { trigger.readable().await.map(|()| Told::Pressure) };
+        match smol::future::or(told, silence).await {
+            // The kernel tells once per window, and whatever it does no faster than this.
+            Ok(Told::Pressure) => {
+                smol::Timer::after(gate::WINDOW / 2).await;
+            }
+            Ok(Told::Nothing) => break,
+            Err(error) => return log::warn!("wait for the end of pressure: {error}"),
+        }
+    }
+    log::debug!("the pressure is over: what is held is looked at");
+    // The loop is gone: nobody needs it.
+    inbox.send(Happening::Eased).await.unwrap_or_default();
+}
+
+/// What a trigger tells.
+enum Told {
+    Pressure,
+    Nothing,
 }

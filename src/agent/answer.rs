@@ -55,6 +55,7 @@ impl Agent {
             }
             Request::Show { job } => send(&reply, self.show(&job)),
             Request::Status {} => send(&reply, Reply::Status(Box::new(self.status()))),
+            Request::Doctor {} => self.doctor(reply),
             Request::History { job, limit } => self.history(job, limit, reply),
             Request::Logs { job, run, from, follow } => self.logs(job, run, from, follow, reply),
             Request::Events { limit } => self.events(limit, reply),
@@ -232,6 +233,7 @@ impl Agent {
             runs: self.core.runs(Some(job)),
             pending: self.core.pending(Some(job), self.now()),
             refused: self.catalog.refused_of(job),
+            warnings: self.catalog.warnings_of(job),
         }))
     }
 
@@ -259,7 +261,8 @@ impl Agent {
             waiting: self.core.pending(None, now),
             refused: self.catalog.refused(),
             events: self.recent_events(),
-            readings: self.core.readings().clone(),
+            warnings: self.catalog.warnings(),
+            readings: self.readings(),
             journal: JournalStatus {
                 unrecorded: self.given_up + self.turns.unrecorded,
                 ..self.writer.status()

@@ -44,7 +44,7 @@ impl Agent {
         let listener = Listener::bind(&config.run_dir)
             .map_err(|error| AgentError::new("open the control socket", error))?;
         let mut catalog = Catalog::new(super::rules(&config));
-        catalog.note_unserved(super::unserved());
+        catalog.note_unserved(super::unserved(&Probe::default()));
         let Recovered { mut image, epoch, durable, recent, notes, next_seq, .. } = recovered;
         catalog.restore(core::mem::take(&mut image.definitions));
         catalog.remember(core::mem::take(&mut image.orphans), image.bucket.take());
@@ -66,6 +66,7 @@ impl Agent {
             catalog,
             runtime,
             probe: Probe::default(),
+            watches: Vec::new(),
             paths_hang: Arc::default(),
             writer,
             turns: Turns::default(),

@@ -2,6 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::config::{Config, JobsDir};
+use crate::gate::Probe;
 use crate::job::RefusedRow;
 
 use super::AgentError;
@@ -29,7 +30,7 @@ pub fn check(config: &Config) -> Result<Report, AgentError> {
         warnings.push(format!("{}: no such directory", config.jobs_dir.display()));
     }
     let mut catalog = Catalog::new(super::rules(config));
-    catalog.note_unserved(super::unserved());
+    catalog.note_unserved(super::unserved(&Probe::default()));
     let changes = catalog.load_files(dir);
     warnings.extend(changes.warnings.iter().map(ToString::to_string));
     let whole_path = |mut row: RefusedRow| {

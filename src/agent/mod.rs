@@ -16,6 +16,7 @@ pub mod calendars;
 mod carried;
 mod check;
 mod clock;
+mod doctor;
 mod jobs;
 pub mod link;
 mod logs;
@@ -52,9 +53,9 @@ use crate::scheduler::{AskId, Effects, Event, Scheduler};
 
 pub use check::{Report, check};
 pub use clock::wall_clock;
+pub use doctor::examine;
 pub use link::USER as LINK_USER;
-pub use rules::rules;
-use rules::unserved;
+pub use rules::{rules, unserved};
 
 use answer::Asker;
 use calendars::Calendars;
@@ -107,6 +108,8 @@ enum Happening {
         run: RunId,
     },
     Readings(Readings),
+    /// The pressure that was watched is over.
+    Eased,
 }
 
 /// Why the agent could not start or go on.
@@ -186,6 +189,8 @@ struct Agent {
     catalog: Catalog,
     runtime: Runtime,
     probe: Probe,
+    /// They wait for the end of pressure.
+    watches: Vec<Task<()>>,
     /// A thread that looks at paths has not come back.
     paths_hang: Arc<AtomicBool>,
     writer: Writer,
@@ -313,6 +318,7 @@ impl Agent {
             Happening::LookAgain { run } => self.look_again(run),
             Happening::FollowerGone { run } => self.follower_gone(run),
             Happening::Readings(readings) => self.step(Event::Readings(readings)),
+            Happening::Eased => self.step(Event::Eased),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use nix::unistd::{User, geteuid};
 
-use crate::catalog::{AgentUser, Centre, Rules, Unserved};
+use crate::catalog::{AgentUser, Centre, Rules};
 use crate::config::Config;
 use crate::gate::Probe;
+use crate::job::Warning;
 use crate::schedule::Zone;
 
 /// The rules of this device.
@@ -20,9 +21,10 @@ pub fn rules(config: &Config) -> Rules {
 }
 
 /// What this machine cannot serve of what definitions may ask for.
-pub(super) fn unserved() -> Vec<Unserved> {
-    let unreadable = Probe::default().unreadable().into_iter();
-    unreadable.map(|(field, why)| Unserved { field, why: why.to_owned() }).collect()
+#[must_use]
+pub fn unserved(probe: &Probe) -> Vec<Warning> {
+    let shortcomings = probe.shortcomings().into_iter();
+    shortcomings.map(|it| Warning { field: it.field.to_owned(), reason: it.why.to_owned() }).collect()
 }
 
 fn agent_user() -> AgentUser {

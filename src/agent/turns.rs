@@ -199,7 +199,12 @@ impl Turns {
                 Act::Clear { .. } if self.clears.len() < CLEARS => self.clears.push(act),
                 Act::Clear { .. } => {}
                 Act::Answer { .. } => leftover.acts.push(unstored(act, why)),
-                Act::Start(_) | Act::Stop { .. } | Act::Probe(_) | Act::Check { .. } | Act::OnFailure(_) => {
+                Act::Start(_)
+                | Act::Stop { .. }
+                | Act::Probe(_)
+                | Act::Watch(_)
+                | Act::Check { .. }
+                | Act::OnFailure(_) => {
                     leftover.acts.push(act);
                 }
             }

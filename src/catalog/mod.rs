@@ -23,14 +23,13 @@ mod shown;
 mod verdict;
 mod warnings;
 
-use crate::job::{CronJob, FieldError, JobName, RefusedRow, Revision, Source, text};
+use crate::job::{CronJob, FieldError, JobName, RefusedRow, Revision, Source, Warning, text};
 use crate::schedule::{Calendar, ScheduleError, Zone};
 
 pub use centre::Text;
 use held::{Definitions, Standing};
 pub use load::{Change, Changes};
 pub use rules::{AgentUser, Centre, Rules};
-pub use warnings::Unserved;
 
 /// All definitions, and what was refused of them.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ pub struct Catalog {
     zoneless: Vec<RefusedRow>,
     centre: centre::State,
     /// What this machine cannot serve.
-    unserved: Vec<Unserved>,
+    unserved: Vec<Warning>,
 }
 
 /// The definition of a job that counts.

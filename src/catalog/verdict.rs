@@ -42,6 +42,7 @@ impl Catalog {
             reason: error.map(|error| error.reason),
             in_force: in_force.map(|in_force| in_force.revision),
             shadowed: shadowed.collect::<BTreeMap<_, _>>(),
+            warnings: self.warnings_of(job),
         })
     }
 

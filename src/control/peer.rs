@@ -54,7 +54,8 @@ impl Peer {
             | Request::Stop { .. }
             | Request::Pause { .. }
             | Request::Resume { .. }
-            | Request::Status {} => true,
+            | Request::Status {}
+            | Request::Doctor {} => true,
             Request::EndRuns {} | Request::Remove { .. } | Request::Reload {} => self.is_owner(),
         }
     }

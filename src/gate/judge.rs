@@ -1,9 +1,7 @@
 //! The verdict: requirements against readings. Pure. What could not be read never passes.
 
-use core::fmt;
-
-use crate::job::units::format_size;
-use crate::job::{Readings, Require};
+use super::shortfall::{Limit, Shortfall};
+use crate::job::{Pressure, Readings, Require, limits};
 
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,110 +14,104 @@ pub enum Verdict {
     Shut(Vec<Shortfall>),
 }
 
-/// A requirement that does not hold. `found: None`: it could not be read.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shortfall {
-    /// The machine is too busy.
-    LoadPerCpu {
-        /// The load.
-        found: Option<f32>,
-        /// The bound.
-        at_most: f32,
-    },
-    /// Memory is short.
-    MemoryAvailable {
-        /// Bytes available.
-        found: Option<u64>,
-        /// The bound in bytes.
-        at_least: u64,
-    },
-    /// A file system is full.
-    DiskAvailable {
-        /// The path as the requirement names it.
-        path: String,
-        /// Bytes free.
-        found: Option<u64>,
-        /// The bound in bytes.
-        at_least: u64,
-    },
-    /// The `check` command ran and did not exit with 0.
-    Check,
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LoadPerCpu { found: None, .. } => f.write_str("load_per_cpu could not be read"),
-            Self::LoadPerCpu { found: Some(load), at_most } => {
-                // Rounded up, so that what is above a bound never reads as equal to it.
-                write!(f, "load_per_cpu {:.2} is above {at_most}", (load * 100.0).ceil() / 100.0)
-            }
-            Self::MemoryAvailable { found: None, .. } => f.write_str("memory_available could not be read"),
-            Self::MemoryAvailable { found: Some(bytes), at_least } => {
-                write!(f, "memory_available {} is below {}", Rounded(*bytes), format_size(*at_least))
-            }
-            Self::DiskAvailable { path, found: None, .. } => {
-                write!(f, "disk_available of {path} could not be read")
-            }
-            Self::DiskAvailable { path, found: Some(bytes), at_least } => {
-                write!(f, "disk_available of {path} {} is below {}", Rounded(*bytes), format_size(*at_least))
-            }
-            Self::Check => f.write_str("check failed"),
-        }
-    }
-}
-
-/// A size for people: one decimal, rounded down, so that what is below a bound never reads as equal to it.
-struct Rounded(u64);
-
-impl fmt::Display for Rounded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, u64); 4] =
-            [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        let Some((unit, factor)) = UNITS.iter().find(|(_, factor)| self.0 >= *factor) else {
-            return write!(f, "{}B", self.0);
-        };
-        let (whole, rest) = (self.0 / factor, self.0 % factor);
-        // `rest` is below 2^40: no overflow.
-        match rest * 10 / factor {
-            0 => write!(f, "{whole}{unit}"),
-            tenths => write!(f, "{whole}.{tenths}{unit}"),
-        }
-    }
-}
-
 /// Judges `require` by `readings`.
 #[must_use]
 pub fn judge(require: &Require, readings: &Readings) -> Verdict {
-    let mut short = Vec::new();
-    if let Some(at_most) = require.load_per_cpu {
-        let found = readings.load_per_cpu.filter(|load| load.is_finite() && *load >= 0.0);
-        if found.is_none_or(|load| load > at_most) {
-            short.push(Shortfall::LoadPerCpu { found, at_most });
-        }
-    }
-    if let Some(at_least) = require.memory_available {
-        let found = readings.memory_available;
-        if found.is_none_or(|bytes| bytes < at_least) {
-            short.push(Shortfall::MemoryAvailable { found, at_least });
-        }
-    }
-    for floor in &require.disk_available {
+    let mut short: Vec<Shortfall> = machine(require, readings).into_iter().flatten().collect();
+    short.extend(require.disk_available.iter().filter_map(|floor| {
         let found = free(readings, &floor.path);
-        if found.is_none_or(|bytes| bytes < floor.at_least) {
-            short.push(Shortfall::DiskAvailable {
-                path: floor.path.clone(),
-                found,
-                at_least: floor.at_least,
-            });
-        }
-    }
+        let holds = found.is_some_and(|bytes| bytes >= floor.at_least);
+        (!holds).then(|| Shortfall::DiskAvailable {
+            path: floor.path.clone(),
+            found,
+            at_least: floor.at_least,
+        })
+    }));
     match (&require.check, readings.check) {
         (Some(_), Some(false)) => short.push(Shortfall::Check),
         (Some(_), None) if short.is_empty() => return Verdict::NeedsCheck,
         (None, _) | (Some(_), _) => (),
     }
     if short.is_empty() { Verdict::Pass } else { Verdict::Shut(short) }
+}
+
+/// All that needs no path and no command, in the order of the design.
+fn machine(require: &Require, readings: &Readings) -> [Option<Shortfall>; 11] {
+    let Require { load_per_cpu, memory_available, cpu_pressure, memory_pressure, io_pressure, .. } = *require;
+    let Require { temperature, throttled, power, battery, network, clock, .. } = *require;
+    let memory = readings.memory_available;
+    [
+        load_per_cpu.and_then(|at_most| {
+            let found = number(readings.load_per_cpu);
+            let holds = found.is_some_and(|load| load <= at_most);
+            (!holds).then_some(Shortfall::AtMost { limit: Limit::LoadPerCpu, found, at_most })
+        }),
+        memory_available.and_then(|at_least| {
+            let holds = memory.is_some_and(|bytes| bytes >= at_least);
+            (!holds).then_some(Shortfall::MemoryAvailable { found: memory, at_least })
+        }),
+        pressure(Limit::CpuPressure, cpu_pressure, readings.cpu_pressure),
+        pressure(Limit::MemoryPressure, memory_pressure, readings.memory_pressure),
+        pressure(Limit::IoPressure, io_pressure, readings.io_pressure),
+        temperature.and_then(|at_most| {
+            let found = readings.temperature.filter(|degrees| degrees.is_finite());
+            let holds = found.is_some_and(|degrees| degrees <= at_most);
+            (!holds).then_some(Shortfall::AtMost { limit: Limit::Temperature, found, at_most })
+        }),
+        throttled.and_then(|_| {
+            let found = readings.throttled;
+            let holds = found.is_some_and(|flags| flags.0 == 0);
+            (!holds).then_some(Shortfall::Throttled { found })
+        }),
+        power.and_then(|power| {
+            let found = readings.power;
+            (found != Some(power)).then_some(Shortfall::Power { found })
+        }),
+        battery.and_then(|at_least| {
+            let found = readings.battery;
+            let holds = found.is_some_and(|percent| percent >= at_least);
+            (!holds).then_some(Shortfall::Battery { found, at_least })
+        }),
+        network.and_then(|network| {
+            let found = readings.network;
+            (found != Some(network)).then_some(Shortfall::Network { found })
+        }),
+        clock.and_then(|clock| {
+            let found = readings.clock;
+            (found != Some(clock)).then_some(Shortfall::Clock { found })
+        }),
+    ]
+}
+
+/// By PSI, or by what stands in for it.
+fn pressure(limit: Limit, at_most: Option<f32>, found: Option<Pressure>) -> Option<Shortfall> {
+    let at_most = at_most?;
+    let unreadable = || Shortfall::AtMost { limit, found: None, at_most };
+    let (value, holds, short) = match found {
+        None => return Some(unreadable()),
+        Some(Pressure::Some10(percent)) => {
+            let short = Shortfall::AtMost { limit, found: Some(percent), at_most };
+            (percent, percent <= at_most, short)
+        }
+        Some(Pressure::Load(load)) => {
+            let short = Shortfall::NoPsiLoad { limit, found: load };
+            (load, load <= limits::STAND_IN_LOAD, short)
+        }
+        Some(Pressure::Available(percent)) => {
+            let short = Shortfall::NoPsiMemory { found: percent };
+            (percent, percent >= limits::STAND_IN_MEMORY_PERCENT, short)
+        }
+    };
+    match number(Some(value)) {
+        None => Some(unreadable()),
+        Some(_) if holds => None,
+        Some(_) => Some(short),
+    }
+}
+
+/// A number that a load or a share can be.
+fn number(value: Option<f32>) -> Option<f32> {
+    value.filter(|value| value.is_finite() && *value >= 0.0)
 }
 
 /// Those of `readings` that `require` asks for: what a record says about the gate.
@@ -135,6 +127,15 @@ pub fn decided_by(require: &Require, readings: &Readings) -> Readings {
         load_per_cpu: require.load_per_cpu.and(readings.load_per_cpu),
         memory_available: require.memory_available.and(readings.memory_available),
         disk_available,
+        cpu_pressure: require.cpu_pressure.and(readings.cpu_pressure),
+        memory_pressure: require.memory_pressure.and(readings.memory_pressure),
+        io_pressure: require.io_pressure.and(readings.io_pressure),
+        temperature: require.temperature.and(readings.temperature),
+        throttled: require.throttled.and(readings.throttled),
+        power: require.power.and(readings.power),
+        battery: require.battery.and(readings.battery),
+        network: require.network.and(readings.network),
+        clock: require.clock.and(readings.clock),
         check: require.check.as_ref().and(readings.check),
     }
 }
@@ -146,7 +147,7 @@ fn free(readings: &Readings, path: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::DiskFloor;
+    use crate::job::{Clock, DiskFloor, Network, Power, Throttled};
 
     const MIB: u64 = 1 << 20;
 
@@ -158,6 +159,15 @@ mod tests {
                 DiskFloor { path: "/".to_owned(), at_least: MIB },
                 DiskFloor { path: "/var".to_owned(), at_least: 1 << 30 },
             ],
+            cpu_pressure: Some(40.0),
+            memory_pressure: Some(10.0),
+            io_pressure: Some(0.0),
+            temperature: Some(75.0),
+            throttled: Some(false),
+            power: Some(Power::Mains),
+            battery: Some(30),
+            network: Some(Network::Online),
+            clock: Some(Clock::Synced),
             check: Some("true".to_owned()),
         }
     }
@@ -167,6 +177,15 @@ mod tests {
             load_per_cpu: Some(2.0),
             memory_available: Some(64 * MIB),
             disk_available: vec![("/".to_owned(), Some(MIB)), ("/var".to_owned(), Some(1 << 30))],
+            cpu_pressure: Some(Pressure::Some10(40.0)),
+            memory_pressure: Some(Pressure::Some10(10.0)),
+            io_pressure: Some(Pressure::Some10(0.0)),
+            temperature: Some(75.0),
+            throttled: Some(Throttled(0)),
+            power: Some(Power::Mains),
+            battery: Some(30),
+            network: Some(Network::Online),
+            clock: Some(Clock::Synced),
             check: Some(true),
         }
     }
@@ -182,6 +201,13 @@ mod tests {
     fn what_is_exactly_at_its_bound_passes() {
         assert_eq!(judge(&all(), &well()), Verdict::Pass);
         assert_eq!(judge(&Require::default(), &Readings::default()), Verdict::Pass);
+        let stand_ins = Readings {
+            cpu_pressure: Some(Pressure::Load(1.0)),
+            memory_pressure: Some(Pressure::Available(10.0)),
+            io_pressure: Some(Pressure::Load(1.0)),
+            ..well()
+        };
+        assert_eq!(judge(&all(), &stand_ins), Verdict::Pass);
     }
 
     #[test]
@@ -204,6 +230,22 @@ mod tests {
             (Readings { memory_available: None, ..well() }, "memory_available could not be read"),
             (Readings { disk_available: disk(Some(0)), ..well() }, "disk_available of /var 0B is below 1GiB"),
             (Readings { disk_available: disk(None), ..well() }, "disk_available of /var could not be read"),
+            (Readings { temperature: Some(75.04), ..well() }, "temperature 75.1 °C is above 75 °C"),
+            (Readings { temperature: None, ..well() }, "temperature could not be read"),
+            (Readings { temperature: Some(f32::NAN), ..well() }, "temperature could not be read"),
+            (Readings { throttled: Some(Throttled(0b101)), ..well() }, "throttled: under-voltage, throttled"),
+            (Readings { throttled: None, ..well() }, "throttled could not be read"),
+            (Readings { power: Some(Power::Battery), ..well() }, "power is battery, not mains"),
+            (Readings { power: None, ..well() }, "power could not be read"),
+            (Readings { battery: Some(29), ..well() }, "battery 29 % is below 30 %"),
+            (Readings { battery: None, ..well() }, "battery could not be read"),
+            (
+                Readings { network: Some(Network::Offline), ..well() },
+                "network is offline: no default route over an interface that is up",
+            ),
+            (Readings { network: None, ..well() }, "network could not be read"),
+            (Readings { clock: Some(Clock::Unsynced), ..well() }, "clock is not synchronised"),
+            (Readings { clock: None, ..well() }, "clock could not be read"),
             (Readings { check: Some(false), ..well() }, "check failed"),
         ] {
             assert_eq!(shut(&all(), &readings), [said]);
@@ -211,8 +253,38 @@ mod tests {
     }
 
     #[test]
+    fn pressure_is_judged_by_psi_or_by_what_stands_in_for_it() {
+        let cpu = |pressure| Readings { cpu_pressure: pressure, ..well() };
+        let memory = |pressure| Readings { memory_pressure: pressure, ..well() };
+        let io = |pressure| Readings { io_pressure: pressure, ..well() };
+        for (readings, said) in [
+            (cpu(Some(Pressure::Some10(40.01))), "cpu_pressure 40.1 % is above 40 %"),
+            (cpu(Some(Pressure::Some10(f32::INFINITY))), "cpu_pressure could not be read"),
+            (cpu(Some(Pressure::Some10(-1.0))), "cpu_pressure could not be read"),
+            (cpu(None), "cpu_pressure could not be read"),
+            (
+                cpu(Some(Pressure::Load(1.5))),
+                "cpu_pressure: no PSI in this kernel, and load per cpu 1.50 in its place is above 1",
+            ),
+            (cpu(Some(Pressure::Load(f32::NAN))), "cpu_pressure could not be read"),
+            (memory(Some(Pressure::Some10(11.0))), "memory_pressure 11.0 % is above 10 %"),
+            (
+                memory(Some(Pressure::Available(9.96))),
+                "memory_pressure: no PSI in this kernel, and memory available 9.9 % in its place is below 10 %",
+            ),
+            (io(Some(Pressure::Some10(0.1))), "io_pressure 0.1 % is above 0 %"),
+            (
+                io(Some(Pressure::Load(1.01))),
+                "io_pressure: no PSI in this kernel, and load per cpu 1.01 in its place is above 1",
+            ),
+        ] {
+            assert_eq!(shut(&all(), &readings), [said]);
+        }
+    }
+
+    #[test]
     fn nothing_read_passes_nothing() {
-        assert_eq!(shut(&all(), &Readings::default()).len(), 4);
+        assert_eq!(shut(&all(), &Readings::default()).len(), 13);
     }
 
     #[test]
@@ -240,8 +312,13 @@ mod tests {
             ..Require::default()
         };
         let decided = decided_by(&require, &well());
-        assert_eq!((decided.load_per_cpu, decided.check), (None, None));
-        assert_eq!(decided.memory_available, Some(64 * MIB));
-        assert_eq!(decided.disk_available, [("/var".to_owned(), Some(1 << 30)), ("/gone".to_owned(), None)]);
+        let expected = Readings {
+            memory_available: Some(64 * MIB),
+            disk_available: vec![("/var".to_owned(), Some(1 << 30)), ("/gone".to_owned(), None)],
+            ..Readings::default()
+        };
+        assert_eq!(decided, expected);
+        let all = decided_by(&all(), &well());
+        assert_eq!(all, well());
     }
 }

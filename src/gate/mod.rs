@@ -9,9 +9,13 @@
 //! a turn. Nothing here runs a `check`: whoever does puts its answer into a copy of the readings and judges again.
 
 mod judge;
+mod pressed;
 mod probe;
+mod shortfall;
 mod wanted;
 
-pub use judge::{Shortfall, Verdict, decided_by, judge};
-pub use probe::Probe;
+pub use judge::{Verdict, decided_by, judge};
+pub use pressed::Pressed;
+pub use probe::{Probe, Shortcoming, Trigger, WINDOW};
+pub use shortfall::{Limit, Shortfall};
 pub use wanted::Wanted;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::job::Require;
+use crate::job::{Require, Resource};
 
-/// The readings that are needed; the union of what has been added.
+/// The readings that are needed; the union of what has been added. The clock and the `check` are none: who judges knows
+/// the one and runs the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    pub(super) load_per_cpu: bool,
-    pub(super) memory_available: bool,
+    pub(super) resources: BTreeSet<Resource>,
     pub(super) disk_available: BTreeSet<String>,
 }
 
@@ -19,10 +19,9 @@ impl Wanted {
         *self == Self::default()
     }
 
-    /// Adds what `require` needs. Its `check` is a command, not a reading.
+    /// Adds what `require` needs.
     pub fn add(&mut self, require: &Require) {
-        self.load_per_cpu |= require.load_per_cpu.is_some();
-        self.memory_available |= require.memory_available.is_some();
+        self.resources.extend(require.resources());
         for floor in &require.disk_available {
             if !self.disk_available.contains(&floor.path) {
                 self.disk_available.insert(floor.path.clone());
@@ -33,8 +32,7 @@ impl Wanted {
     /// Whether readings of this can judge `require`.
     #[must_use]
     pub fn serves(&self, require: &Require) -> bool {
-        (self.load_per_cpu || require.load_per_cpu.is_none())
-            && (self.memory_available || require.memory_available.is_none())
+        require.resources().all(|resource| self.resources.contains(&resource))
             && require.disk_available.iter().all(|floor| self.disk_available.contains(&floor.path))
     }
 
@@ -53,7 +51,7 @@ impl Wanted {
     /// Everything that needs no path: what `status` shows of the machine.
     #[must_use]
     pub fn machine() -> Self {
-        Self { load_per_cpu: true, memory_available: true, disk_available: BTreeSet::new() }
+        Self { resources: Resource::ALL.into(), disk_available: BTreeSet::new() }
     }
 }
 
@@ -68,20 +66,22 @@ impl<'a> FromIterator<&'a Require> for Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::DiskFloor;
+    use crate::job::{Clock, DiskFloor, Power};
 
     #[test]
     fn it_is_the_union_and_each_path_is_there_once() {
         let floor = |path: &str, at_least| DiskFloor { path: path.to_owned(), at_least };
         let requires = [
-            Require { memory_available: Some(1), ..Require::default() },
+            Require { memory_available: Some(1), power: Some(Power::Mains), ..Require::default() },
             Require { disk_available: vec![floor("/var", 1), floor("/", 2)], ..Require::default() },
             Require { disk_available: vec![floor("/var", 9)], ..Require::default() },
-            Require { check: Some("true".to_owned()), ..Require::default() },
+            Require { check: Some("true".to_owned()), clock: Some(Clock::Synced), ..Require::default() },
         ];
         let wanted: Wanted = requires.iter().collect();
-        assert!(wanted.memory_available && !wanted.load_per_cpu);
+        assert_eq!(wanted.resources, [Resource::MemoryAvailable, Resource::Power].into());
         assert_eq!(wanted.disk_available.iter().map(String::as_str).collect::<Vec<_>>(), ["/", "/var"]);
         assert!(requires[3..].iter().collect::<Wanted>().is_empty());
+        assert!(requires.iter().all(|require| wanted.serves(require)));
+        assert!(!Wanted::machine().serves(&requires[1]) && Wanted::machine().serves(&requires[0]));
     }
 }

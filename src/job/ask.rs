@@ -7,12 +7,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::doctor::{Doctor, Warning};
 use super::entry::PendingStage;
 use super::fire::{CommandId, Epoch, RunId, Trigger};
 use super::image::LastRun;
 use super::json::{EventJson, RecordJson};
 use super::name::{AgentName, JobName};
-use super::require::Readings;
+use super::readings::Readings;
 use super::text::Revision;
 use super::time::{Clock, WallTime, rfc3339};
 
@@ -104,6 +105,8 @@ pub enum Request {
     },
     /// The agent's own state.
     Status {},
+    /// What this machine can serve, and how it is now.
+    Doctor {},
     /// Read the jobs directory again.
     Reload {},
 }
@@ -150,6 +153,8 @@ pub enum Reply {
     },
     /// To `status`.
     Status(Box<Status>),
+    /// To `doctor`.
+    Doctor(Box<Doctor>),
     /// To `reload`.
     Reloaded(Reloaded),
     /// To anything: no.
@@ -251,6 +256,9 @@ pub struct JobShown {
     /// What was refused since: the last valid definition is what is shown above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedRow>,
+    /// What it asks for and this machine cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One effective field.
@@ -391,10 +399,13 @@ pub struct Status {
     pub waiting: Vec<PendingRow>,
     /// Definitions and files that are refused now.
     pub refused: Vec<RefusedRow>,
+    /// Jobs in force that ask for what this machine cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<RefusedRow>,
     /// The newest events of the device, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventJson>,
-    /// The last readings of the machine.
+    /// Everything that can be read of the machine now; of `disk_available` what was read last for a gate.
     pub readings: Readings,
     /// The store's figures.
     pub journal: JournalStatus,

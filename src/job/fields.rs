@@ -91,12 +91,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses a field of the design that this version cannot serve: taking it in silence would promise something.
-    pub(crate) fn not_yet(&mut self, name: &'static str) -> Result<(), FieldError> {
-        self.optional(name, |_| Err("is not served by this version yet; leave it out".to_owned()))
-            .map(|_: Option<()>| ())
-    }
-
     fn refuse(&self, name: &str, reason: String) -> FieldError {
         let field = if self.table.is_empty() { name.to_owned() } else { format!("{}.{name}", self.table) };
         FieldError { field, reason }

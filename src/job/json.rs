@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fire::{BootId, CommandId, Epoch, Fire, Trigger};
 use super::name::{AgentName, JobName};
+use super::readings::Readings;
 use super::record::{Covers, DeviceEvent, EventKind, Outcome, Output, Reason, Record, Usage};
-use super::require::Readings;
 use super::text::Revision;
 use super::time::{Clock, WallTime, rfc3339};
 

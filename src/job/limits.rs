@@ -67,6 +67,13 @@ pub const ENV_VARS: usize = 256;
 pub const ARGS: usize = 1_024;
 /// Paths of one job's `disk_available`.
 pub const DISK_PATHS: usize = 8;
+/// A kernel without PSI: where cpu or io pressure is bounded, the load per cpu may be so much at most; tasks that wait for
+/// storage count in it.
+pub const STAND_IN_LOAD: f32 = 1.0;
+/// A kernel without PSI: where memory pressure is bounded, so much of the memory must be available, in percent.
+pub const STAND_IN_MEMORY_PERCENT: f32 = 10.0;
+/// Paths that `doctor` looks at, at least: no job has more than a few beyond it.
+pub const DOCTOR_PATHS: usize = 64;
 /// Command ids that are remembered, so that asking twice runs once.
 pub const COMMAND_IDS: usize = 256;
 /// How far ahead a command's `not_after` may be: as long as its id is remembered.

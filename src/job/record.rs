@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fire::{Epoch, FireKey, Trigger};
 use super::name::JobName;
-use super::require::Readings;
+use super::readings::Readings;
 use super::text::Revision;
 use super::time::{Clock, WallTime};
 

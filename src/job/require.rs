@@ -1,10 +1,14 @@
-//! What a gate may require of the machine, and what was read of it: data only. `gate` judges and probes.
+//! What a gate may require of the machine: data only. `gate` judges and probes.
+
+use serde_json::Value;
 
 use super::fields::{FieldError, Fields};
+use super::readings::{Network, Power};
 use super::text::FieldMap;
+use super::time::Clock;
 use super::{limits, units};
 
-/// `[job.X.require]`: all must hold before the job may start.
+/// `[job.X.require]`: all must hold before the job may start. What is given as one value must be read as just that.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Require {
     /// 1-minute load average divided by the online cpus, at most.
@@ -13,8 +17,84 @@ pub struct Require {
     pub memory_available: Option<u64>,
     /// Free space for unprivileged users, at least, per path.
     pub disk_available: Vec<DiskFloor>,
+    /// The share of the last 10 s in which some task waited for a cpu, in percent, at most.
+    pub cpu_pressure: Option<f32>,
+    /// The same of memory.
+    pub memory_pressure: Option<f32>,
+    /// The same of storage.
+    pub io_pressure: Option<f32>,
+    /// The hottest thermal zone, in degrees Celsius, at most.
+    pub temperature: Option<f32>,
+    /// `false`: the Raspberry Pi's firmware holds nothing back now.
+    pub throttled: Option<bool>,
+    /// What the machine runs on.
+    pub power: Option<Power>,
+    /// The emptiest battery, in percent, at least.
+    pub battery: Option<u8>,
+    /// Whether there is a way out.
+    pub network: Option<Network>,
+    /// What the wall clock is worth.
+    pub clock: Option<Clock>,
     /// A command that must exit with 0, run as the job's user.
     pub check: Option<String>,
+}
+
+/// What the machine can be asked at once, without a path, a clock or a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// `load_per_cpu`
+    LoadPerCpu,
+    /// `memory_available`
+    MemoryAvailable,
+    /// `cpu_pressure`
+    CpuPressure,
+    /// `memory_pressure`
+    MemoryPressure,
+    /// `io_pressure`
+    IoPressure,
+    /// `temperature`
+    Temperature,
+    /// `throttled`
+    Throttled,
+    /// `power`
+    Power,
+    /// `battery`
+    Battery,
+    /// `network`
+    Network,
+}
+
+impl Resource {
+    /// All of them, in the order of the design.
+    pub const ALL: [Self; 10] = [
+        Self::LoadPerCpu,
+        Self::MemoryAvailable,
+        Self::CpuPressure,
+        Self::MemoryPressure,
+        Self::IoPressure,
+        Self::Temperature,
+        Self::Throttled,
+        Self::Power,
+        Self::Battery,
+        Self::Network,
+    ];
+
+    /// The field of a definition that asks for it, as `require.power`.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::LoadPerCpu => "require.load_per_cpu",
+            Self::MemoryAvailable => "require.memory_available",
+            Self::CpuPressure => "require.cpu_pressure",
+            Self::MemoryPressure => "require.memory_pressure",
+            Self::IoPressure => "require.io_pressure",
+            Self::Temperature => "require.temperature",
+            Self::Throttled => "require.throttled",
+            Self::Power => "require.power",
+            Self::Battery => "require.battery",
+            Self::Network => "require.network",
+        }
+    }
 }
 
 /// One entry of `disk_available`.
@@ -26,32 +106,27 @@ pub struct DiskFloor {
     pub at_least: u64,
 }
 
-/// What was read of the machine: each absent where it was not asked for or could not be read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Readings {
-    /// 1-minute load average divided by the online cpus.
-    pub load_per_cpu: Option<f32>,
-    /// `MemAvailable`, in bytes.
-    pub memory_available: Option<u64>,
-    /// Free bytes by path, as the requirement names it; `None`: it could not be read.
-    pub disk_available: Vec<(String, Option<u64>)>,
-    /// Whether the `check` command passed.
-    pub check: Option<bool>,
-}
-
-impl Readings {
-    /// Whether nothing was read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Require {
     /// Whether nothing is required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What of the machine has to be read for it, besides paths, the clock and the `check`.
+    pub fn resources(&self) -> impl Iterator<Item = Resource> {
+        Resource::ALL.into_iter().filter(|resource| match resource {
+            Resource::LoadPerCpu => self.load_per_cpu.is_some(),
+            Resource::MemoryAvailable => self.memory_available.is_some(),
+            Resource::CpuPressure => self.cpu_pressure.is_some(),
+            Resource::MemoryPressure => self.memory_pressure.is_some(),
+            Resource::IoPressure => self.io_pressure.is_some(),
+            Resource::Temperature => self.temperature.is_some(),
+            Resource::Throttled => self.throttled.is_some(),
+            Resource::Power => self.power.is_some(),
+            Resource::Battery => self.battery.is_some(),
+            Resource::Network => self.network.is_some(),
+        })
     }
 
     /// Reads the table.
@@ -61,42 +136,53 @@ impl Require {
     pub fn parse(map: &FieldMap) -> Result<Self, FieldError> {
         let mut fields = Fields::below("require", map);
         let require = Self {
-            load_per_cpu: fields.optional("load_per_cpu", |value| {
-                let load = value.as_f64().filter(|load| *load > 0.0 && *load <= 1_000.0);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "between 0 and 1,000: only digits are lost"
-                )]
-                load.map(|load| load as f32)
-                    .ok_or_else(|| format!("{value} is not a number above 0, at most 1000"))
-            })?,
+            load_per_cpu: fields.optional("load_per_cpu", load)?,
             memory_available: fields
                 .optional("memory_available", |value| units::parse_size(Fields::text(value)?))?,
             disk_available: fields.optional("disk_available", disk_floors)?.unwrap_or_default(),
+            cpu_pressure: fields.optional("cpu_pressure", pressure)?,
+            memory_pressure: fields.optional("memory_pressure", pressure)?,
+            io_pressure: fields.optional("io_pressure", pressure)?,
+            temperature: fields.optional("temperature", temperature)?,
+            throttled: fields.optional("throttled", throttled)?,
+            power: fields.optional("power", |value| Fields::one_of(value, &[("mains", Power::Mains)]))?,
+            battery: fields.optional("battery", |value| Fields::whole(value, 1..=100))?,
+            network: fields
+                .optional("network", |value| Fields::one_of(value, &[("online", Network::Online)]))?,
+            clock: fields.optional("clock", |value| Fields::one_of(value, &[("synced", Clock::Synced)]))?,
             check: fields.optional("check", Fields::command)?,
         };
-        for name in NOT_YET {
-            fields.not_yet(name)?;
-        }
         fields.finish()?;
         Ok(require)
     }
 }
 
-/// Requirements of the design that no probe serves yet.
-const NOT_YET: [&str; 9] = [
-    "cpu_pressure",
-    "memory_pressure",
-    "io_pressure",
-    "temperature",
-    "throttled",
-    "power",
-    "battery",
-    "network",
-    "clock",
-];
+fn load(value: &Value) -> Result<f32, String> {
+    let allowed = || format!("{value} is not a number above 0, at most 1000");
+    number(value).filter(|load| *load > 0.0 && *load <= 1_000.0).ok_or_else(allowed)
+}
 
-fn disk_floors(value: &serde_json::Value) -> Result<Vec<DiskFloor>, String> {
+fn pressure(value: &Value) -> Result<f32, String> {
+    let allowed = || format!("{value} is not a number of percent in 0-100");
+    number(value).filter(|percent| (0.0..=100.0).contains(percent)).ok_or_else(allowed)
+}
+
+fn temperature(value: &Value) -> Result<f32, String> {
+    let allowed = || format!("{value} is not a number of degrees Celsius in 1-150");
+    number(value).filter(|degrees| (1.0..=150.0).contains(degrees)).ok_or_else(allowed)
+}
+
+/// A machine that has to be throttled is nothing to ask for.
+fn throttled(value: &Value) -> Result<bool, String> {
+    (*value == Value::Bool(false)).then_some(false).ok_or_else(|| format!("{value} is not false"))
+}
+
+fn number(value: &Value) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is too large becomes infinite, and is refused")]
+    value.as_f64().map(|number| number as f32)
+}
+
+fn disk_floors(value: &Value) -> Result<Vec<DiskFloor>, String> {
     let allowed = || "write a list of {path=\"/var\", at_least=\"1GiB\"}".to_owned();
     let list = value.as_array().ok_or_else(allowed)?;
     if list.is_empty() || list.len() > limits::DISK_PATHS {
@@ -114,91 +200,4 @@ fn disk_floors(value: &serde_json::Value) -> Result<Vec<DiskFloor>, String> {
             Ok(DiskFloor { path, at_least })
         })
         .collect()
-}
-
-/// The wire form of [`Readings`]: a list of what is there in the journal (variants are append-only, so that a new
-/// probe changes no old byte), a map without what is absent in JSON.
-mod wire {
-    use super::Readings;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::collections::BTreeMap;
-
-    #[derive(Serialize, Deserialize)]
-    enum Reading {
-        LoadPerCpu(f32),
-        MemoryAvailable(u64),
-        DiskAvailable(String, Option<u64>),
-        Check(bool),
-    }
-
-    #[derive(Default, Serialize, Deserialize)]
-    #[serde(default)]
-    struct Json {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        load_per_cpu: Option<f32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        memory_available: Option<u64>,
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        disk_available: BTreeMap<String, Option<u64>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        check: Option<bool>,
-    }
-
-    impl Serialize for Readings {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let Self { load_per_cpu, memory_available, disk_available, check } = self.clone();
-            if serializer.is_human_readable() {
-                let disk_available = disk_available.into_iter().collect();
-                return Json { load_per_cpu, memory_available, disk_available, check }.serialize(serializer);
-            }
-            let mut list = Vec::new();
-            list.extend(load_per_cpu.map(Reading::LoadPerCpu));
-            list.extend(memory_available.map(Reading::MemoryAvailable));
-            list.extend(disk_available.into_iter().map(|(path, free)| Reading::DiskAvailable(path, free)));
-            list.extend(check.map(Reading::Check));
-            list.serialize(serializer)
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Readings {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            if deserializer.is_human_readable() {
-                let Json { load_per_cpu, memory_available, disk_available, check } =
-                    Json::deserialize(deserializer)?;
-                let disk_available = disk_available.into_iter().collect();
-                return Ok(Self { load_per_cpu, memory_available, disk_available, check });
-            }
-            let mut readings = Self::default();
-            for reading in Vec::<Reading>::deserialize(deserializer)? {
-                match reading {
-                    Reading::LoadPerCpu(load) => readings.load_per_cpu = Some(load),
-                    Reading::MemoryAvailable(bytes) => readings.memory_available = Some(bytes),
-                    Reading::DiskAvailable(path, free) => readings.disk_available.push((path, free)),
-                    Reading::Check(passed) => readings.check = Some(passed),
-                }
-            }
-            Ok(readings)
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn readings_survive_both_forms() {
-            let readings = Readings {
-                load_per_cpu: Some(0.5),
-                memory_available: None,
-                disk_available: vec![("/".to_owned(), Some(7)), ("/x".to_owned(), None)],
-                check: Some(false),
-            };
-            let bytes = postcard::to_stdvec(&readings).unwrap();
-            assert_eq!(postcard::from_bytes::<Readings>(&bytes).unwrap(), readings);
-            let json = serde_json::to_string(&readings).unwrap();
-            assert_eq!(json, r#"{"load_per_cpu":0.5,"disk_available":{"/":7,"/x":null},"check":false}"#);
-            assert_eq!(serde_json::from_str::<Readings>(&json).unwrap(), readings);
-            assert_eq!(postcard::to_stdvec(&Readings::default()).unwrap(), [0]);
-        }
-    }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::doctor::Warning;
 use super::fire::Epoch;
 use super::name::{AgentName, JobName, Name};
-use super::require::Readings;
+use super::readings::Readings;
 use super::text::Revision;
 use super::time::{Clock, WallTime, rfc3339};
 
@@ -59,6 +60,9 @@ pub struct Verdict {
     /// The sources that lose to this one, with the sequences of their keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shadowed: BTreeMap<String, u64>,
+    /// What the definition in force asks for and this machine cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// What became of a definition.

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use super::cgroup::Group;
 use super::user::Identity;
 use super::{proc, sys};
-use crate::job::{IoPriority, RunLimits};
+use crate::job::{IoPriority, RunLimits, Warning};
 
 /// The field names, in the order of [`Means::apply`]'s numbers.
 const NAMES: [&str; 5] = ["memory", "cpu", "pids", "nice", "io"];
@@ -44,6 +44,34 @@ pub(super) enum Applied {
 /// Why a command is not started without these.
 pub(super) fn refusal(not_applied: &[String]) -> String {
     format!("limits: {} cannot be applied here, and limits.required is true", not_applied.join(", "))
+}
+
+/// What cannot be applied as it is meant. `missing`: the controllers that Runs' groups lack; `None`: they have no groups.
+pub(super) fn unserved(missing: Option<&[&str]>) -> Vec<Warning> {
+    let lacks = |name: &str| missing.is_none_or(|missing| missing.contains(&name));
+    let help = |name: &str| {
+        match missing {
+        None => "runs have no control groups: the unit's Delegate=yes gives them".to_owned(),
+        Some(_) if name == "memory" => {
+            "this kernel's memory controller is off or not delegated: `cgroup_enable=memory` on the kernel's command line brings it"
+                .to_owned()
+        }
+        Some(_) => format!("the controller {name} is not delegated to the agent, or not built in"),
+    }
+    };
+    let instead = |name: &str| match name {
+        "memory" => "each process is bounded by itself (RLIMIT_DATA), not the run as a whole",
+        "pids" => "the user's processes are counted together (RLIMIT_NPROC), and root's not at all",
+        _ => "it is not applied, and records say so",
+    };
+    ["memory", "cpu", "pids"]
+        .into_iter()
+        .filter(|name| lacks(name))
+        .map(|name| Warning {
+            field: format!("limits.{name}"),
+            reason: format!("{}; {}", help(name), instead(name)),
+        })
+        .collect()
 }
 
 impl Means {

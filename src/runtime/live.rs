@@ -17,12 +17,13 @@ use super::cgroup::Group;
 use super::dir::{self, Claim, Go, RunDir, SPEC};
 use super::error::{Doing, RuntimeError};
 use super::launch::{Launch, Launcher};
+use super::limit;
 use super::proc;
 use super::spec::{Order, RunSpec};
 use super::subtree::{Groups, Limits};
 use super::tail::Tail;
 use super::tree;
-use crate::job::{RunId, Started};
+use crate::job::{RunId, Started, Warning};
 
 /// A runner that lives, or did until just now. Its descriptor is ready to read when the runner is dead.
 #[derive(Debug)]
@@ -114,6 +115,12 @@ impl Runtime {
             }
         }
         Ok(())
+    }
+
+    /// The limits that cannot be applied here as they are meant, why, and what would help.
+    #[must_use]
+    pub fn unserved_limits(&self) -> Vec<Warning> {
+        limit::unserved(self.groups.as_ref().map(Groups::missing).as_deref())
     }
 
     /// From now on the latest output of a Run can be followed, up to so many bytes of it.

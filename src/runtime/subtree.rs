@@ -89,6 +89,12 @@ impl Groups {
         self.holds == Holds::Ours
     }
 
+    /// The controllers that Runs' groups do not have.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let now = words(&self.dir.join("cgroup.subtree_control"));
+        CONTROLLERS.into_iter().filter(|name| !now.iter().any(|it| it == name)).collect()
+    }
+
     /// The directory of a Run's group.
     pub(super) fn of(&self, job: &JobName, run: RunId) -> String {
         self.dir.join(format!("{}{job}-{run}{}", self.prefix, self.suffix)).to_string_lossy().into_owned()
@@ -116,9 +122,7 @@ impl Groups {
                 }
             }
         }
-        let now = handed_on();
-        let missing: Vec<&str> =
-            CONTROLLERS.into_iter().filter(|name| !now.iter().any(|it| it == name)).collect();
+        let (now, missing) = (handed_on(), self.missing());
         log::info!(
             "control groups of runs: {}{}{}",
             self.dir.display(),

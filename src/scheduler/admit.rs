@@ -1,38 +1,18 @@
 //! Admission: one decision per turn. While a slot is free, the first by (priority, due) whose own job allows it and whose
 //! gate passes on this turn's readings. Missed fires come after all that are on time.
 
-use core::time::Duration;
 use std::cmp::Reverse;
 
-use crate::gate::{self, Verdict, Wanted};
-use crate::job::{BootTime, Fire, JobName, Now, Overlap, PendingStage, Readings, RunId, WallTime, limits};
+use crate::gate::{self, Pressed, Verdict, Wanted};
+use crate::job::{Fire, JobName, Now, Overlap, PendingStage, Readings, RunId, WallTime, limits};
 
 use super::clock::Readiness;
 use super::event::Act;
 use super::job::{Backlog, Job};
 use super::life::{Check, Life, LifeEvent, Stage, Waiting};
 use super::plan::Policy;
+use super::probing::{PROBE_AGAIN, PROBE_AGAIN_AT_MOST};
 use super::{Scheduler, Turn};
-
-/// Between two readings of the machine for fires that are held: at first, and at most.
-const PROBE_AGAIN: Duration = Duration::from_secs(5);
-const PROBE_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
-
-/// What is known of the machine, and when it is read again.
-#[derive(Debug, Default)]
-pub(super) struct Probing {
-    /// A probe has been asked for and not been answered.
-    pub(super) outstanding: bool,
-    /// What it was asked to read.
-    asked: Wanted,
-    /// The readings of this turn.
-    pub(super) fresh: Option<Readings>,
-    /// The last readings, for `status`.
-    pub(super) shown: Readings,
-    /// When held fires are looked at again.
-    next: Option<BootTime>,
-    interval: Duration,
-}
 
 /// A fire that could start now, if slots and gate allow.
 struct Candidate {
@@ -69,36 +49,6 @@ enum Gate {
     Shut,
 }
 
-impl Probing {
-    pub(super) fn wake(&self) -> Option<BootTime> {
-        self.next.filter(|_| !self.outstanding)
-    }
-
-    /// Held fires are looked at again at once.
-    pub(super) fn hurry(&mut self, now: Now) {
-        self.next = Some(now.boot);
-    }
-
-    /// What was not asked for now, since no `check` could follow, is asked for later.
-    fn look_ahead(&mut self, now: Now) {
-        if !self.outstanding && self.next.is_some_and(|at| at <= now.boot) {
-            self.next = Some(now.boot.plus(PROBE_AGAIN));
-        }
-    }
-
-    /// Settles when to read again, after a turn in which held fires were judged or not.
-    fn plan_next(&mut self, now: Now, judged: bool, held: usize, admitted_held: usize, slots: usize) {
-        // Without a slot nothing could start: the end of a run is what to wait for, and then to read at once.
-        if held == 0 || slots == 0 {
-            (self.next, self.interval) = (None, PROBE_AGAIN);
-        } else if judged && (admitted_held > 0 || self.next.is_none_or(|at| now.boot >= at)) {
-            self.interval = if admitted_held > 0 { PROBE_AGAIN } else { self.interval.max(PROBE_AGAIN) };
-            self.next = Some(now.boot.plus(self.interval));
-            self.interval = (self.interval * 2).min(PROBE_AGAIN_AT_MOST);
-        }
-    }
-}
-
 /// What one decision has to give away, and what it finds missing.
 struct Round {
     fresh: Option<Readings>,
@@ -112,6 +62,8 @@ struct Round {
     look: bool,
     held: usize,
     admitted_held: usize,
+    /// The pressure that shuts gates.
+    pressed: Pressed,
 }
 
 impl Scheduler {
@@ -122,8 +74,16 @@ impl Scheduler {
         let slots = most.saturating_sub(lives().filter(|life| life.holds_slot()).count());
         let checks = slots.saturating_sub(lives().filter(|life| life.is_checking()).count());
         let fresh = self.probing.fresh.take();
-        let mut round =
-            Round { fresh, slots, checks, wanted: Wanted::default(), look: false, held: 0, admitted_held: 0 };
+        let mut round = Round {
+            fresh,
+            slots,
+            checks,
+            wanted: Wanted::default(),
+            look: false,
+            held: 0,
+            admitted_held: 0,
+            pressed: Pressed::default(),
+        };
         for candidate in self.candidates(readiness, turn.now) {
             self.consider(&candidate, &mut round, turn);
         }
@@ -132,6 +92,10 @@ impl Scheduler {
             self.probing.shown = readings;
         }
         self.probing.plan_next(turn.now, judged, round.held, round.admitted_held, round.slots);
+        // Between two readings nothing is known of it.
+        if judged || round.held == 0 || round.slots == 0 {
+            turn.effects.acts.extend(self.probing.watch(round.pressed));
+        }
         if round.look && !self.probing.outstanding {
             self.probing.outstanding = true;
             self.probing.asked = round.wanted.clone();
@@ -182,7 +146,12 @@ impl Scheduler {
             }
             // Its turn comes when another check ends.
             Gate::Unchecked => {}
-            Gate::Shut => round.held += usize::from(!was_held),
+            Gate::Shut => {
+                round.held += usize::from(!was_held);
+                if let Some(readings) = fresh {
+                    round.pressed.add(&policy.require, readings);
+                }
+            }
         }
     }
 
@@ -259,6 +228,7 @@ fn judge(job: &mut Job, place: Place, policy: &Policy, fresh: Option<&Readings>,
     let Some(fresh) = fresh else { return Gate::Unread };
     let mut readings = gate::decided_by(&policy.require, fresh);
     readings.check = fresh_check(waiting, now);
+    readings.clock = policy.require.clock.map(|_| now.clock);
     let verdict = gate::judge(&policy.require, &readings);
     life.gate = readings;
     match verdict {

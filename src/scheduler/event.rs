@@ -1,6 +1,6 @@
 //! What the core is told and what it wants done.
 
-use crate::gate::Wanted;
+use crate::gate::{Pressed, Wanted};
 use crate::job::{
     BootId, CommandMark, Entry, FireKey, JobName, Outcome, Output, Readings, Reason, Reply, RunId, Trigger,
     Usage, WallTime,
@@ -30,6 +30,8 @@ pub enum Event {
     },
     /// The readings that an [`Act::Probe`] asked for.
     Readings(Readings),
+    /// The pressure that [`Act::Watch`] named is over.
+    Eased,
     /// How an [`Act::Check`] ended.
     Checked {
         /// The run of the check.
@@ -206,6 +208,9 @@ pub enum Act {
     },
     /// Read the machine. Answered by [`Event::Readings`], always.
     Probe(Wanted),
+    /// Watch this pressure from now on, and no other, and answer with [`Event::Eased`] when it is over, if the kernel can
+    /// tell: held fires are looked at in their time all the same.
+    Watch(Pressed),
     /// Run the `check` command of a job's gate. Answered by [`Event::Checked`], always.
     Check {
         /// The run that it gets.

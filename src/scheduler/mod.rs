@@ -20,6 +20,7 @@ mod event;
 mod job;
 mod life;
 mod plan;
+mod probing;
 mod record;
 mod restore;
 #[cfg(test)]
@@ -39,10 +40,10 @@ pub use event::{Act, AskId, Effects, Ending, Event, Failure, Force, How, RunEnd,
 pub use plan::{Plan, Policy};
 pub use view::JobView;
 
-use admit::Probing;
 use clock::{ClockWatch, Readiness};
 use job::Job;
 use life::{Check, Cx, Life, LifeEvent, Stage};
+use probing::Probing;
 
 /// What the device's configuration says to the core.
 #[derive(Clone, Debug)]
@@ -135,10 +136,8 @@ impl Scheduler {
             Event::Define { job, plan } => self.define(&job, plan, &mut turn),
             Event::Remove { job } => self.remove(&job, &mut turn),
             Event::Booted { boot } => self.booted(boot, &mut turn),
-            Event::Readings(readings) => {
-                self.probing.outstanding = false;
-                self.probing.fresh = Some(readings);
-            }
+            Event::Readings(readings) => self.probing.answered(readings),
+            Event::Eased => self.probing.eased(now),
             Event::Checked { run, passed } => self.checked(run, passed, &mut turn),
             Event::Started { run, pid } => self.tell(run, LifeEvent::Started { pid }, &mut turn),
             Event::Ended { run, end } => self.tell(run, LifeEvent::Ended(end), &mut turn),

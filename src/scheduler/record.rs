@@ -2,7 +2,7 @@
 
 use crate::job::{
     BootTime, Covers, Entry, Fire, FireKey, LastRun, Outcome, Pending, PendingStage, Reason, Record, StopWhy,
-    Trigger,
+    Trigger, limits,
 };
 
 use super::event::{Ending, Failure, How, RunEnd};
@@ -58,9 +58,20 @@ impl Life {
         if self.last.is_some() {
             return self.give_up(Reason::Gate, cx);
         }
-        let record = Record { reason: Some(Reason::Gate), ..self.blank(Outcome::Failed, cx) };
+        let detail = self.lacking();
+        let record = Record { reason: Some(Reason::Gate), detail, ..self.blank(Outcome::Failed, cx) };
         self.emit(record, cx);
         None
+    }
+
+    /// What the gate lacks that it waits at, in a line.
+    fn lacking(&self) -> Option<String> {
+        let Stage::Waiting(waiting) = &self.stage else { return None };
+        let at_the_gate = waiting.stage == PendingStage::Gate && !waiting.shut.is_empty();
+        let mut line = at_the_gate.then(|| waiting.shut.join("; "))?;
+        let whole = (0..=limits::DETAIL_BYTES).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(whole.unwrap_or(0));
+        Some(line)
     }
 
     /// Settles a fire that will not start (again): skipped, or as its last attempt ended.
@@ -74,7 +85,8 @@ impl Life {
                 ..self.blank(last.outcome, cx)
             },
         };
-        self.emit(Record { reason: Some(reason), ..record }, cx);
+        let detail = self.lacking();
+        self.emit(Record { reason: Some(reason), detail, ..record }, cx);
         None
     }
 

@@ -8,13 +8,13 @@ use crate::job::{
     PendingStage, Revision, WallTime,
 };
 
-use super::admit::Probing;
 use super::clock::{ClockWatch, Readiness};
 use super::eras::Kept;
 use super::event::Effects;
 use super::job::Job;
 use super::life::{Life, Run, Stage, Waiting};
 use super::plan::{Plan, Policy};
+use super::probing::Probing;
 use super::{Scheduler, Settings, Turn};
 
 /// A clock tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that we build for.

@@ -64,3 +64,74 @@ check = "echo asked >> @DIR@/asked; test -e @DIR@/ready"
     let record = &rig.wait_for_finals("careful", 1)[0];
     assert_eq!(record.gate.check, Some(true));
 }
+
+#[test]
+fn what_this_machine_does_not_serve_is_said_at_acceptance_in_show_in_status_and_by_doctor() {
+    let mut rig = Rig::new("");
+    rig.start();
+    let doctor = rig.json(&["doctor"]);
+    let unserved = |doctor: &serde_json::Value| -> Vec<String> {
+        let gates = doctor["gates"].as_array().unwrap().iter();
+        gates.map(|it| it["field"].as_str().unwrap().to_owned()).collect()
+    };
+    // Few machines have both, and a build machine neither.
+    let ways = [("require.throttled", "throttled = false"), ("require.battery", "battery = 1")];
+    let Some((field, requirement)) =
+        ways.into_iter().find(|(field, _)| unserved(&doctor).contains(&(*field).to_owned()))
+    else {
+        panic!("a Raspberry Pi with a battery: {doctor}");
+    };
+    assert_eq!(rig.leafcron(&["doctor"]).status.code(), Some(0), "no job asks for it");
+
+    rig.write_jobs(
+        "picky.toml",
+        &format!(
+            "[job.picky]\nschedule = \"@yearly\"\ncommand = \"true\"\nhold = \"1s\"\n[job.picky.require]\n{requirement}\n"
+        ),
+    );
+    let reload = rig.leafcron(&["reload"]);
+    assert!(reload.status.success(), "accepted all the same");
+    let warned = super::rig::text_of(&reload.stderr);
+    assert!(warned.contains(&format!("job picky: {field}: ")) && warned.contains("never holds"), "{warned}");
+    assert_eq!(rig.json(&["show", "picky"])["warnings"][0]["field"], field);
+    let show = super::rig::text_of(&rig.leafcron(&["show", "picky"]).stdout);
+    assert!(show.contains("NOT SERVED BY THIS MACHINE") && show.contains(field), "{show}");
+    assert_eq!(rig.json(&["status"])["warnings"][0]["job"], "picky");
+    let doctor = rig.leafcron(&["doctor"]);
+    assert_eq!(doctor.status.code(), Some(1), "a job in force asks for it");
+    let said = super::rig::text_of(&doctor.stdout);
+    assert!(said.contains("JOBS THAT ASK FOR WHAT THIS MACHINE DOES NOT SERVE"), "{said}");
+
+    assert_eq!(rig.leafcron(&["run", "picky", "--wait"]).status.code(), Some(1));
+    let record = &rig.records("picky")[0];
+    assert_eq!((record.outcome, record.reason), (Outcome::Skipped, Some(Reason::Gate)));
+    assert!(record.detail.as_deref().unwrap().ends_with(" could not be read"), "{record:?}");
+}
+
+#[test]
+fn status_reads_the_machine_and_doctor_the_paths_of_jobs_too() {
+    let mut rig = Rig::new(
+        r#"
+[job.a]
+schedule = "@yearly"
+command = "true"
+require = {disk_available = [{path = "/", at_least = "1B"}, {path = "/no/such/place", at_least = "1B"}]}
+"#,
+    );
+    rig.start();
+    for verb in ["status", "doctor"] {
+        let readings = &rig.json(&[verb])["readings"];
+        assert!(readings["load_per_cpu"].is_number() && readings["memory_available"].is_u64(), "{readings}");
+        assert!(["online", "offline"].contains(&readings["network"].as_str().unwrap()), "{readings}");
+        assert_eq!(readings["clock"], "synced", "trust_clock");
+    }
+    let disk = &rig.json(&["doctor"])["readings"]["disk_available"];
+    assert!(disk["/"].is_u64() && disk["/no/such/place"].is_null(), "{disk}");
+    assert!(disk.as_object().unwrap().contains_key("/no/such/place"));
+    // Without an agent the machine can be read all the same.
+    rig.stop();
+    let alone = rig.leafcron(&["doctor"]);
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(super::rig::text_of(&alone.stdout).contains("load_per_cpu"), "{alone:?}");
+    assert!(super::rig::text_of(&alone.stderr).contains("no agent answers"), "{alone:?}");
+}

@@ -93,6 +93,24 @@ fn a_push_says_what_each_device_made_of_each_job() {
 }
 
 #[test]
+fn a_push_is_warned_of_what_the_device_does_not_serve() {
+    let fleet = Fleet::new("", "");
+    // Few machines have both, and a build machine neither.
+    let picky = "require = {throttled = false, battery = 1}";
+    let picky = file(&fleet, &format!("[job.a]\nschedule = \"@yearly\"\ncommand = \"true\"\n{picky}\n"));
+    wait_for("the device is known", || fleet.heartbeat());
+    let pushed = fleet.hub(&["push", &picky, "--agent", "pi"]);
+    assert_eq!(pushed.status.code(), Some(0), "{}", text_of(&pushed.stderr));
+    let said = text_of(&pushed.stderr);
+    assert!(said.contains("accepted; warning: require.") && said.contains("never holds"), "{said}");
+    let warnings = fleet.verdict("a").unwrap().warnings;
+    assert!(
+        warnings.iter().any(|it| ["require.throttled", "require.battery"].contains(&it.field.as_str())),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn a_device_that_is_away_is_named_and_takes_the_push_when_it_comes_back() {
     let mut fleet = Fleet::new("", "");
     wait_for("the device is known", || fleet.heartbeat());

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use leafcron::job::{
     Acked, Bucket, Clock, CommandId, Covers, DeviceEvent, Entry, Eras, EventKind, Fire, FireKey, Id128,
-    LastAttempt, Missed, Outcome, Output, Pending, PendingStage, Provisional, Readings, Reason, Record,
-    RunId, Source, Started, StopWhy, Taken, Trigger,
+    LastAttempt, Missed, Network, Outcome, Output, Pending, PendingStage, Power, Pressure, Provisional,
+    Readings, Reason, Record, RunId, Source, Started, StopWhy, Taken, Throttled, Trigger,
 };
 use leafcron::store::{Durability, MemDisk, Options};
 
@@ -50,6 +50,7 @@ fn one_of_each() -> Vec<Entry> {
             memory_available: Some(1 << 30),
             disk_available: vec![("/".to_owned(), None)],
             check: Some(true),
+            ..Readings::default()
         },
         clock: Clock::Unsynced,
         ..*plain.clone()
@@ -156,6 +157,41 @@ fn eras() -> (Vec<(&'static str, Vec<u8>)>, Model) {
     (vec![("journal-eras", first), ("journal-eras-2", second)], model)
 }
 
+/// A segment with every reading that a gate can be decided by, and a pressure of each kind.
+fn gates() -> (Vec<u8>, Model) {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut model = Model::new();
+    let Entry::Record(plain) = record(5, 8) else { unreachable!() };
+    let told = |gate| Entry::Record(Box::new(Record { gate, ..*plain.clone() }));
+    let entries = vec![
+        told(Readings {
+            load_per_cpu: Some(0.25),
+            memory_available: Some(300),
+            disk_available: vec![("/var".to_owned(), Some(1 << 40))],
+            cpu_pressure: Some(Pressure::Some10(12.5)),
+            memory_pressure: Some(Pressure::Available(40.0)),
+            io_pressure: Some(Pressure::Load(0.5)),
+            temperature: Some(61.5),
+            throttled: Some(Throttled(0b1001)),
+            power: Some(Power::Battery),
+            battery: Some(97),
+            network: Some(Network::Offline),
+            clock: Some(Clock::Unsynced),
+            check: Some(false),
+        }),
+        told(Readings {
+            power: Some(Power::Mains),
+            network: Some(Network::Online),
+            clock: Some(Clock::Synced),
+            ..Readings::default()
+        }),
+        told(Readings::default()),
+    ];
+    assert!(model.run(&mut journal, &[(entries, Durability::Synced)]));
+    (disk.content(&segment(&disk)).unwrap(), model)
+}
+
 /// A segment that another machine took over: bound, with the event of a new epoch, and facts without a number.
 fn bound() -> (Vec<u8>, State) {
     let disk = MemDisk::new();
@@ -214,6 +250,7 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
     let mut journals = journals().0;
     journals.push(("journal-linked", linked().0));
     journals.extend(eras().0);
+    journals.push(("journal-gates", gates().0));
     journals.push(("journal-bound", bound().0));
     for (name, bytes) in journals {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -227,8 +264,9 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
 #[test]
 fn a_journal_of_format_1_is_read_as_it_always_was() {
     let (model, linked, eras) = (journals().1, linked().1, eras().1);
-    let bound = bound().1;
+    let (bound, gates) = (bound().1, gates().1);
     let files = [
+        ("journal-1", include_bytes!("../golden/journal-gates").as_slice(), &gates.states[1]),
         ("journal-1", include_bytes!("../golden/journal-eras").as_slice(), &eras.states[1]),
         ("journal-2", include_bytes!("../golden/journal-eras-2").as_slice(), &eras.states[2]),
         ("journal-2", include_bytes!("../golden/journal-bound").as_slice(), &bound),

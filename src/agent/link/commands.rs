@@ -110,6 +110,7 @@ impl Agent {
             | Request::Show { .. }
             | Request::History { .. }
             | Request::Events { .. }
+            | Request::Doctor {}
             | Request::EndRuns {}
             | Request::Remove { .. }
             | Request::Reload {} => {

@@ -108,6 +108,8 @@ pub(crate) enum Verb {
     },
     /// The agent: its clock, what runs, what waits and why, what is refused
     Status,
+    /// What this machine can serve of gates and limits, what is read now, and what would help
+    Doctor,
     /// When a schedule line or a job fires, in words and in instants
     Explain(Explain),
     /// Judge jobs files without an agent

@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod ask;
 mod check;
+mod doctor;
 mod events;
 mod explain;
 mod here;
@@ -14,6 +15,7 @@ mod hub;
 mod import;
 mod list;
 mod logs;
+mod machine;
 mod place;
 #[cfg(test)]
 mod samples;
@@ -94,6 +96,7 @@ fn answer(cli: &Cli, here: &Here) -> Result<Answer, Failure> {
             Reply::Status(status) => Ok(Answer::text(status::render(&status, here))),
             other => Err(ask::unexpected(&other)),
         },
+        Verb::Doctor => doctor::doctor(&cli.agent, here, json),
         Verb::Reload => match ask::ask(&mut client()?, &Request::Reload {})? {
             Reply::Reloaded(reloaded) => act::reloaded(&reloaded, json),
             other => Err(ask::unexpected(&other)),

@@ -40,6 +40,11 @@ pub(crate) fn render(shown: &JobShown, fires: &[Explained], here: &Here) -> Stri
         text.push_str("\nREFUSED: a newer definition; what is shown here stays in force\n");
         text.push_str(&format!("  {}\n", safe(&refused.to_string())));
     }
+    if !shown.warnings.is_empty() {
+        text.push_str("\nNOT SERVED BY THIS MACHINE\n");
+        let row = |it: &leafcron::job::Warning| format!("  {}: {}\n", safe(&it.field), safe(&it.reason));
+        text.extend(shown.warnings.iter().map(row));
+    }
     for (title, table) in
         [("RUNNING", status::running(&shown.runs, here)), ("WAITING", status::waiting(&shown.pending, here))]
     {

@@ -1,10 +1,10 @@
 //! `leafcron status`.
 
-use leafcron::job::units::format_size;
 use leafcron::job::{JournalStatus, LinkState, LinkStatus, PendingRow, Readings, RunRow, Status};
 
 use crate::events;
 use crate::here::{Here, long};
+use crate::machine::{self, size};
 use crate::table::{Table, safe};
 use crate::words;
 
@@ -24,7 +24,7 @@ pub(crate) fn render(status: &Status, here: &Here) -> String {
         status.waiting.len(),
         status.refused.len()
     )]);
-    lines.extend(readings(&status.readings).map(|text| format!("machine  {text}")));
+    lines.extend(readings(&status.readings));
     lines.extend(journal(&status.journal));
     lines.extend(status.link.iter().flat_map(|status| link(status, here)));
     let mut text = lines.iter().map(|line| safe(line) + "\n").collect::<String>();
@@ -34,6 +34,10 @@ pub(crate) fn render(status: &Status, here: &Here) -> String {
         "EVENTS (`leafcron history --events` for more)",
         events::table(&status.events, here),
     ));
+    if !status.warnings.is_empty() {
+        text.push_str("\nNOT SERVED BY THIS MACHINE (see `leafcron doctor`)\n");
+        text.extend(status.warnings.iter().map(|row| format!("  {}\n", safe(&row.to_string()))));
+    }
     if !status.refused.is_empty() {
         text.push_str("\nREFUSED (what was valid before stays in force)\n");
         text.extend(status.refused.iter().map(|row| format!("  {}\n", safe(&row.to_string()))));
@@ -81,15 +85,21 @@ pub(crate) fn waiting(fires: &[PendingRow], here: &Here) -> Table {
     table
 }
 
-fn readings(readings: &Readings) -> Option<String> {
-    let mut parts = Vec::new();
-    parts.extend(readings.load_per_cpu.map(|load| format!("load per cpu {load:.2}")));
-    parts.extend(readings.memory_available.map(|bytes| format!("{} of memory available", size(bytes))));
-    for (path, free) in &readings.disk_available {
-        let free = free.map_or_else(|| "unreadable".to_owned(), size);
-        parts.push(format!("{path} {free} free"));
-    }
-    (!parts.is_empty()).then(|| parts.join(", "))
+/// As many readings stand in a line.
+const READINGS_A_LINE: usize = 4;
+
+/// What can be read here.
+fn readings(readings: &Readings) -> Vec<String> {
+    let read: Vec<String> = machine::rows(readings)
+        .into_iter()
+        .filter(|(name, _)| name != "clock")
+        .filter_map(|(name, value)| Some(format!("{name} {}", value?)))
+        .collect();
+    let title = core::iter::once("machine").chain(core::iter::repeat(""));
+    read.chunks(READINGS_A_LINE)
+        .zip(title)
+        .map(|(part, title)| format!("{title:<7}  {}", part.join(", ")))
+        .collect()
 }
 
 fn journal(journal: &JournalStatus) -> Vec<String> {
@@ -152,15 +162,6 @@ fn link(link: &LinkStatus, here: &Here) -> Vec<String> {
     lines
 }
 
-/// A size in the largest unit that leaves a number of at most four digits.
-fn size(bytes: u64) -> String {
-    let mut unit = 1;
-    while bytes / unit >= 10_000 && unit < 1 << 40 {
-        unit <<= 10;
-    }
-    format_size(bytes / unit * unit)
-}
-
 /// Of a clock that cannot be right.
 fn implausible(era: u32) -> String {
     format!(
@@ -187,7 +188,7 @@ agent    pi-01, leafcrond 0.1.0, pid 411
 since    2026-11-18 18:00:00 (3d 4h ago)
 clock    synced, 2026-11-21 22:00:00
 jobs     3 in force; 1 of 4 slots taken, 1 waiting, 1 refused
-machine  load per cpu 1.20, 100MiB of memory available, /var 1GiB free
+machine  load_per_cpu 1.20, memory_available 100MiB, disk_available of /var 1GiB
 journal  next record 4712; 1269KiB in 2 segments
          since its start: 12KiB written in 17 frames, 17 syncs
          for each of 40 runs: 308 bytes, 0.4 syncs

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::world::{World, settings};
-use crate::job::{Clock, Readings, limits};
-use crate::scheduler::How;
+use crate::job::{Clock, Pressure, Readings, Resource, limits};
+use crate::scheduler::{Event, How};
 
 fn world(max_runs: usize, clock_wait: Duration) -> World {
     World::with_settings(settings(max_runs, clock_wait))
@@ -182,4 +182,116 @@ fn checks_that_take_their_time_and_fail_are_asked_ever_more_rarely() {
         world.pass(1);
     }
     assert!((3 * 15..=3 * 31).contains(&late), "{late} checks in half an hour");
+}
+
+#[test]
+fn a_gate_on_the_clock_needs_no_probe_of_files_and_opens_when_it_is_synchronised() {
+    let mut world = World::new();
+    // `@every` waits for no clock by itself.
+    world.define("a", r#""schedule":"@every 1h","require":{"clock":"synced"},"hold":"30m""#);
+    world.now.clock = Clock::Unsynced;
+    world.pass(3_600);
+    assert_eq!(world.core.pending(None, world.now)[0].shut, ["clock is not synchronised"]);
+    world.now.clock = Clock::Synced;
+    world.pass(60);
+    assert_eq!(world.started_dues("a"), [3_600]);
+    world.end_all();
+    assert_eq!(world.records[0].gate, Readings { clock: Some(Clock::Synced), ..Readings::default() });
+}
+
+#[test]
+fn the_record_of_a_fire_that_its_gate_stopped_says_what_was_lacking() {
+    for (otherwise, hold, finals) in [
+        ("skip", "5m", "60 skipped(gate)"),
+        ("fail", "5m", "60 failed(gate)"),
+        ("skip", "2h", "60 skipped(deadline)"),
+    ] {
+        let mut world = World::new();
+        let require =
+            r#""require":{"temperature":70,"power":"mains"},"schedule":"1 0 * * *","deadline":"1h""#;
+        world.define("a", &format!(r#"{require},"hold":"{hold}","otherwise":"{otherwise}""#));
+        world.readings = Readings { temperature: Some(80.0), ..Readings::default() };
+        world.pass(2 * 3_600);
+        assert_eq!(world.finals("a"), [finals]);
+        let record = &world.records[0];
+        let said = "temperature 80.0 °C is above 70 °C; power could not be read";
+        assert_eq!(record.detail.as_deref(), Some(said), "{finals}");
+        assert_eq!(record.gate, world.readings, "{finals}");
+    }
+}
+
+#[test]
+fn what_was_lacking_is_told_in_a_bounded_line_of_whole_characters() {
+    let mut world = World::new();
+    let path = format!("/{}", "é".repeat(200));
+    let paths = format!(r#"{{"path":"{path}","at_least":"1KiB"}}"#);
+    let list = [paths.as_str(); 4].join(",");
+    let require = format!(r#""require":{{"disk_available":[{list}]}},"schedule":"1 0 * * *","hold":"1m""#);
+    world.define("a", &require);
+    world.pass(200);
+    let detail = world.records[0].detail.as_deref().unwrap();
+    assert!((limits::DETAIL_BYTES - 1..=limits::DETAIL_BYTES).contains(&detail.len()), "{}", detail.len());
+}
+
+/// Some tasks wait for a cpu, in so many percent of the time.
+fn busy(percent: f32) -> Readings {
+    Readings { cpu_pressure: Some(Pressure::Some10(percent)), ..Readings::default() }
+}
+
+#[test]
+fn pressure_that_shuts_gates_is_watched_and_its_end_wakes_what_is_held() {
+    let mut world = World::new();
+    for (job, percent) in [("a", 10), ("b", 30)] {
+        let require = format!(r#""require":{{"cpu_pressure":{percent}}}"#);
+        world.define(job, &format!(r#""schedule":"1 0 * * *","hold":"10h",{require}"#));
+    }
+    assert!(world.watched.is_empty(), "nothing is held");
+    world.readings = busy(90.0);
+    world.pass(60 + 1_800);
+    let watched = |world: &World| world.watched.bounds().collect::<Vec<_>>();
+    assert_eq!(watched(&world), [(Resource::CpuPressure, 30.0)], "the first that can open");
+    // Right after a look, when the next one is a minute away.
+    let looks = world.turns;
+    while world.turns == looks {
+        world.pass(1);
+    }
+    world.readings = busy(20.0);
+    world.turn([Event::Eased]);
+    assert_eq!(world.started_dues("b"), [60], "looked at once");
+    assert_eq!(watched(&world), [(Resource::CpuPressure, 10.0)], "what still holds is watched anew");
+    world.readings = busy(0.0);
+    world.turn([Event::Eased]);
+    assert_eq!(world.started_dues("a"), [60]);
+    assert!(world.watched.is_empty(), "nothing is held any more");
+    // One that comes too late finds nothing to do.
+    let turns = world.turns;
+    world.turn([Event::Eased]);
+    assert_eq!(world.turns - turns, 1, "no probe");
+}
+
+#[test]
+fn a_gate_that_nobody_waits_at_any_more_is_watched_no_longer() {
+    let mut world = World::new();
+    world.define("a", r#""schedule":"1 0 * * *","hold":"1m","require":{"cpu_pressure":10}"#);
+    world.readings = busy(90.0);
+    world.pass(61);
+    assert!(!world.watched.is_empty());
+    world.pass(60);
+    assert_eq!(world.finals("a"), ["60 skipped(gate)"]);
+    assert!(world.watched.is_empty());
+}
+
+#[test]
+fn the_most_important_of_those_that_wait_goes_first_and_one_per_set_of_readings() {
+    let mut world = World::new();
+    for (job, priority) in [("low", -5), ("high", 5), ("mid", 0)] {
+        let require = r#""require":{"cpu_pressure":10},"hold":"10h""#;
+        world.define(job, &format!(r#""schedule":"1 0 * * *","priority":{priority},{require}"#));
+    }
+    world.readings = busy(90.0);
+    world.pass(120);
+    world.readings = busy(0.0);
+    world.pass(600);
+    let order: Vec<_> = world.starts.iter().map(|start| start.key.job.to_string()).collect();
+    assert_eq!(order, ["high", "mid", "low"]);
 }

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::gate::Pressed;
 use crate::job::{
     BootId, BootTime, Clock, CommandId, CronJob, Entry, Eras, EventKind, Fire, Id128, Image, JobName, Now,
     Readings, Record, Refusal, RefusalKind, Reply, Revision, RunId, Source, WallTime, text,
@@ -48,6 +49,8 @@ pub(super) struct World {
     pub(super) spans: BTreeMap<JobName, Vec<Span>>,
     /// What a probe reads.
     pub(super) readings: Readings,
+    /// The pressure that is watched.
+    pub(super) watched: Pressed,
     pub(super) disk: Disk,
     pub(super) turns: usize,
     settings: Settings,
@@ -132,6 +135,7 @@ impl World {
             trace: Vec::new(),
             spans: BTreeMap::new(),
             readings: Readings::default(),
+            watched: Pressed::default(),
             disk: Disk::Good,
             turns: 0,
             settings,
@@ -317,6 +321,7 @@ impl World {
                 Act::Stop { run } => self.stops.push(run),
                 Act::Probe(_) if self.probes_wait => self.probing += 1,
                 Act::Probe(_) => next.push(Event::Readings(self.readings.clone())),
+                Act::Watch(pressed) => self.watched = pressed,
                 Act::Check { run, .. } => {
                     self.checks.push(run);
                     self.checking.insert(run);

@@ -215,7 +215,10 @@ fn await_all(
 
 fn line(agent: &AgentName, job: &JobName, fate: Option<&Fate>) -> String {
     let said = match fate {
-        Some(Fate::Accepted) => "accepted".to_owned(),
+        Some(Fate::Accepted { warnings }) => {
+            let told = warnings.iter().map(|it| format!("; warning: {}: {}", it.field, it.reason));
+            "accepted".to_owned() + &told.collect::<String>()
+        }
         Some(Fate::Shadowed { by }) => format!("shadowed by {by}"),
         Some(Fate::Rejected { field: Some(field), reason }) => format!("rejected: {field}: {reason}"),
         Some(Fate::Rejected { field: None, reason }) => format!("rejected: {reason}"),
@@ -241,7 +244,7 @@ fn report(
     wait: &Wait,
     json: bool,
 ) -> Result<Answer, Failure> {
-    let good = |fate: &Option<Fate>| matches!(fate, Some(Fate::Accepted | Fate::Shadowed { .. }));
+    let good = |fate: &Option<Fate>| matches!(fate, Some(Fate::Accepted { .. } | Fate::Shadowed { .. }));
     // Nobody there to judge it: the answer is not yes.
     let code = u8::from(!wait.no_wait && (fates.is_empty() || !fates.values().all(good)));
     if json {
@@ -261,7 +264,7 @@ fn report(
     } else {
         format!(
             "{jobs} sent; {} accepted, {} shadowed, {} rejected, {} without a verdict\n",
-            count(&|fate| *fate == Fate::Accepted),
+            count(&|fate| matches!(fate, Fate::Accepted { .. })),
             count(&|fate| matches!(fate, Fate::Shadowed { .. })),
             count(&|fate| matches!(fate, Fate::Rejected { .. })),
             fates.values().filter(|fate| matches!(fate, None | Some(Fate::Superseded))).count(),
@@ -294,7 +297,9 @@ pub(super) fn remove(
     } else {
         // What was removed is not spoken of at all.
         let gone = |verdict: Option<&Verdict>| verdict.is_none_or(|verdict| !speaks_of(verdict, &source));
-        let fate = |_: &JobName, verdict: Option<&Verdict>| Ok(gone(verdict).then_some(Fate::Accepted));
+        let fate = |_: &JobName, verdict: Option<&Verdict>| {
+            Ok(gone(verdict).then_some(Fate::Accepted { warnings: Vec::new() }))
+        };
         await_all(centre, fates, wait.timeout, true, fate)?
     };
     let open: Vec<&AgentName> =

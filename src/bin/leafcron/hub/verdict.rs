@@ -1,6 +1,6 @@
 //! What a device's verdict means for the one who pushed. Pure.
 
-use leafcron::job::{Revision, Verdict, VerdictState};
+use leafcron::job::{Revision, Verdict, VerdictState, Warning};
 use serde::Serialize;
 
 /// What was pushed for a job.
@@ -17,7 +17,11 @@ pub(super) struct Pushed {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum Fate {
     /// It is in force.
-    Accepted,
+    Accepted {
+        /// What it asks for and the device cannot serve.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<Warning>,
+    },
     /// Another source comes first.
     Shadowed {
         /// Which.
@@ -47,7 +51,7 @@ pub(super) fn judge(verdict: &Verdict, pushed: &Pushed) -> Option<Fate> {
                     reason: verdict.reason.clone().unwrap_or_default(),
                 }
             }
-            VerdictState::Accepted if verdict.revision == Some(pushed.revision) => Fate::Accepted,
+            VerdictState::Accepted if verdict.revision == Some(pushed.revision) => accepted(verdict),
             VerdictState::Accepted | VerdictState::Rejected | VerdictState::Orphaned => Fate::Superseded,
         });
     }
@@ -56,7 +60,11 @@ pub(super) fn judge(verdict: &Verdict, pushed: &Pushed) -> Option<Fate> {
     }
     // The source that comes first says something that is refused, and never said anything valid.
     (verdict.state == VerdictState::Rejected && verdict.in_force == Some(pushed.revision))
-        .then_some(Fate::Accepted)
+        .then(|| accepted(verdict))
+}
+
+fn accepted(verdict: &Verdict) -> Fate {
+    Fate::Accepted { warnings: verdict.warnings.clone() }
 }
 
 /// Whether it can be what was pushed. What was not read far enough to have a revision can be.
@@ -85,7 +93,12 @@ mod tests {
             reason: Some("why".to_owned()),
             in_force: Some(Revision::of("old")),
             shadowed: [("group.all".to_owned(), 7)].into(),
+            warnings: vec![warning()],
         }
+    }
+
+    fn warning() -> Warning {
+        Warning { field: "require.battery".to_owned(), reason: "there is none".to_owned() }
     }
 
     fn pushed(source: &str, sequence: u64) -> Pushed {
@@ -95,10 +108,11 @@ mod tests {
     #[test]
     fn a_verdict_counts_once_it_speaks_of_what_was_pushed() {
         use VerdictState::*;
+        let accepted = Fate::Accepted { warnings: vec![warning()] };
         let rejected = Fate::Rejected { field: None, reason: "why".to_owned() };
         let other_text = Verdict { revision: Some(Revision::of("other")), ..verdict("agent", Rejected, 5) };
         for (said, mine, fate) in [
-            (verdict("agent", Accepted, 5), pushed("agent", 5), Some(Fate::Accepted)),
+            (verdict("agent", Accepted, 5), pushed("agent", 5), Some(accepted.clone())),
             (verdict("agent", Accepted, 4), pushed("agent", 5), None),
             (verdict("agent", Rejected, 5), pushed("agent", 5), Some(rejected)),
             (verdict("agent", Rejected, 9), pushed("agent", 5), Some(Fate::Superseded)),
@@ -115,7 +129,7 @@ mod tests {
         }
         let mut never_valid = verdict("agent", Rejected, 5);
         never_valid.in_force = Some(Revision::of("new"));
-        assert_eq!(judge(&never_valid, &pushed("group.lab", 8)), Some(Fate::Accepted));
+        assert_eq!(judge(&never_valid, &pushed("group.lab", 8)), Some(accepted));
         assert!(speaks_of(&never_valid, "group.all") && !speaks_of(&never_valid, "group.lab"));
     }
 }
