@@ -6,15 +6,16 @@ use super::frame::{FromLink, KeyValue};
 use super::main::Link;
 use super::patience::ANSWER;
 use crate::job::limits::DEFINITION_BYTES;
+use crate::nats::verbs;
 use crate::nats::{From, NatsError, Read, Stored, StreamInfo};
 
 /// The bucket's stream.
 pub(super) fn stream(link: &Link) -> String {
-    format!("KV_{}", link.name("jobs"))
+    verbs::stream_of(&link.hello.names().jobs())
 }
 
 fn subject(link: &Link, key: &str) -> String {
-    format!("$KV.{}.{key}", link.name("jobs"))
+    verbs::key(&link.hello.names().jobs(), key)
 }
 
 /// Reads one filter; every message is a key.
@@ -43,15 +44,13 @@ fn say(link: &Link, key: &str, stored: Stored) {
 /// Reads all keys that concern the device. `info` is the bucket as it was before.
 pub(super) fn snapshot(link: &Link, info: &StreamInfo) -> Result<(), NatsError> {
     let mut id = None;
-    read(link, &subject(link, "meta.id"), &mut |_, stored| {
+    read(link, &link.hello.names().id(), &mut |_, stored| {
         // What is longer is no id of ours.
         let text = String::from_utf8(stored.payload).ok().filter(|text| text.len() <= 128);
         id = text.filter(|_| !stored.deleted);
     })?;
     link.out.say(&FromLink::Snapshot { id, sequence: info.last_seq });
-    let own = subject(link, &format!("agent.{}.>", link.hello.agent));
-    let groups = link.hello.groups.iter().map(|group| subject(link, &format!("group.{group}.>")));
-    for filter in std::iter::once(own).chain(groups) {
+    for filter in link.hello.names().definitions() {
         read(link, &filter, &mut |key, stored| say(link, key, stored))?;
     }
     // Made anew or restored meanwhile, it would be told under the id of the one before, and prove what it cannot.

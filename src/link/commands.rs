@@ -10,8 +10,9 @@ use crate::nats::{Message, NatsError};
 const OPEN: usize = 64;
 /// Commands that wait for this thread; more are dropped. Each can be as large as the server allows.
 const WAITING: usize = OPEN;
-/// Where answers may go: to inboxes, and nowhere else.
-const INBOX: &str = "_INBOX.";
+/// Where answers may go: to inboxes, and nowhere else. `_R_` stands for one in another account, and no client can name it.
+/// What a stream delivers, to whatever subject the maker of a consumer names, is answered at `$JS.ACK`: it is no command.
+const INBOXES: [&str; 2] = ["_INBOX.", "_R_."];
 
 /// A command that is not answered yet.
 pub(super) struct Open {
@@ -20,7 +21,7 @@ pub(super) struct Open {
 
 /// Takes commands until the process ends.
 pub(super) fn listen(link: &Link) {
-    let subject = format!("{}.cmd.{}", link.hello.prefix, link.hello.agent);
+    let subject = link.hello.names().commands();
     let ended =
         |error: &NatsError| -> ! { link.out.fault(Phase::Connect, error.to_string(), error.is_final()) };
     let commands = match link.stream.connection().subscribe(&subject, WAITING) {
@@ -36,9 +37,12 @@ pub(super) fn listen(link: &Link) {
 }
 
 fn take(link: &Link, ask: u64, message: Message) {
-    let Some(reply) = message.reply.filter(|reply| reply.starts_with(INBOX)) else {
+    let to_inbox = |reply: &String| INBOXES.iter().any(|inbox| reply.starts_with(inbox));
+    // A stream delivers under the subject that its message came by.
+    let sent_here = message.subject == link.hello.names().commands();
+    let Some(reply) = message.reply.filter(to_inbox).filter(|_| sent_here) else {
         // Whoever floods us with these fills no log.
-        log::debug!("a command whose answer would go to no inbox is passed over");
+        log::debug!("what came by the subject of commands and would be answered at no inbox is passed over");
         return;
     };
     if message.payload.len() > REQUEST_BYTES {

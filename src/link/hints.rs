@@ -36,14 +36,12 @@ pub(super) enum Look {
 
 impl Hints {
     pub(super) fn subscribe(link: &Link) -> Self {
-        let prefix = format!("{}.job.", link.hello.prefix);
-        let groups = link.hello.groups.iter().map(|group| format!("{prefix}group.{group}.>"));
-        let own = std::iter::once(format!("{prefix}agent.{}.>", link.hello.agent));
+        let names = link.hello.names();
         let subscribe = |subject: String| match link.stream.connection().subscribe(&subject, WAITING) {
             Ok(subscription) => subscription,
             Err(error) => link.out.fault(Phase::Connect, format!("subscribe to {subject}: {error}"), false),
         };
-        Self { all: own.chain(groups).map(subscribe).collect(), prefix }
+        Self { all: names.hints().into_iter().map(subscribe).collect(), prefix: names.hint() }
     }
 
     /// Waits for a hint, at most so long, and for those that come with it.

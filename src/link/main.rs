@@ -39,10 +39,6 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn name(&self, what: &str) -> String {
-        format!("{}-{what}", self.hello.prefix)
-    }
-
     pub(super) fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -52,7 +52,7 @@ struct Results<'a> {
 
 /// Compares, then publishes until the process ends.
 pub(super) fn run(link: &Arc<Link>, inputs: &Receiver<Input>, acks: SyncSender<Input>) {
-    let stream = link.name("runs");
+    let stream = link.hello.names().runs();
     let highest = resume(link, &stream);
     let connection = link.stream.connection().clone();
     let inbox = connection.new_inbox();
@@ -89,9 +89,7 @@ fn resume(link: &Link, stream: &str) -> u64 {
     if info.last_seq == known {
         return known;
     }
-    for kind in ["run", "event"] {
-        // As deep as the stream's own subjects: a deeper wildcard would not be below them.
-        let filter = format!("{}.{kind}.{}.*", link.hello.prefix, link.hello.agent);
+    for filter in link.hello.names().facts() {
         let read = Read { stream, consumer: link.hello.agent.as_str(), filter: &filter, from };
         link.pulse.until(Phase::Results, &link.out, || {
             link.stream.read(&read, ANSWER, &mut |stored| {

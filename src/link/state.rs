@@ -6,6 +6,7 @@ use super::frame::{FromLink, Phase};
 use super::main::Link;
 use super::patience::ANSWER;
 use crate::job::limits::LINK_FRAME_BYTES;
+use crate::nats::verbs;
 use crate::nats::{From, NatsError, Read};
 
 /// A key that shall say something, or be gone.
@@ -16,10 +17,11 @@ pub(super) struct Put {
 
 /// Reads, then puts until the process ends.
 pub(super) fn run(link: &Link, puts: &Receiver<Put>) {
-    let bucket = link.name("state");
-    let (stream, prefix) = (format!("KV_{bucket}"), format!("$KV.{bucket}."));
+    let names = link.hello.names();
+    let bucket = names.state();
+    let (stream, prefix) = (verbs::stream_of(&bucket), verbs::key(&bucket, ""));
     let agent = &link.hello.agent;
-    for filter in [format!("{prefix}{agent}"), format!("{prefix}{agent}.>")] {
+    for filter in names.reported().map(|key| verbs::key(&bucket, &key)) {
         let read =
             Read { stream: &stream, consumer: agent.as_str(), filter: &filter, from: From::LastPerSubject };
         link.pulse.until(Phase::State, &link.out, || {

@@ -29,6 +29,7 @@ pub struct Connection {
     inboxes: Inboxes,
     ended: Arc<Mutex<Option<String>>>,
     server: String,
+    inbox: String,
     plain: bool,
 }
 
@@ -114,7 +115,8 @@ impl Connection {
             log::warn!("a dead line is found late, since TCP cannot be told to watch it: {error}");
         }
         let plain = !settings.wants_tls() && !is_local(host(server));
-        Ok(Self { client, inboxes: Inboxes::default(), ended, server: server.to_owned(), plain })
+        let (server, inbox) = (server.to_owned(), settings.inbox.clone());
+        Ok(Self { client, inboxes: Inboxes::default(), ended, server, inbox, plain })
     }
 
     /// Which server it is, for a person.
@@ -138,7 +140,9 @@ impl Connection {
     /// A subject that nobody else uses.
     #[must_use]
     pub fn new_inbox(&self) -> String {
-        self.client.new_inbox()
+        let unguessable = self.client.new_inbox();
+        let (_, token) = unguessable.rsplit_once('.').unwrap_or(("", &unguessable));
+        format!("{}.{token}", self.inbox)
     }
 
     /// Sends a message on its way. Done is not arrived. A message of more than 16 KiB can block as long as the server does

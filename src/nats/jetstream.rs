@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::ack::{ApiError, Expect, PubAck};
 use super::connection::Connection;
 use super::error::NatsError;
+use super::verbs::{self, Api, Consumer};
 
 /// JetStream of one domain.
 #[derive(Clone)]
@@ -80,7 +81,7 @@ impl JetStream {
     }
 
     pub(super) fn subject(&self, verb: &str) -> String {
-        format!("$JS.{}.API.{verb}", self.domain)
+        Api::Domain(&self.domain).subject(verb)
     }
 
     /// One request, as `STREAM.INFO.KV_x`.
@@ -103,7 +104,7 @@ impl JetStream {
     /// # Errors
     /// Those of [`api`](Self::api); a stream that is not there is [`NatsError::is_not_found`].
     pub fn stream_info(&self, stream: &str, within: Duration) -> Result<StreamInfo, NatsError> {
-        let verb = format!("STREAM.INFO.{stream}");
+        let verb = verbs::stream_info(stream);
         let answer = self.api(&verb, &Value::Null, within)?;
         let InfoWire { created, state, config } =
             serde_json::from_value(answer).map_err(|error| NatsError::nonsense(&verb, error))?;
@@ -149,7 +150,7 @@ impl JetStream {
     /// Where a key of a bucket is written, so that this domain's bucket and no other takes it, over a leaf node too.
     #[must_use]
     pub fn kv_subject(&self, bucket: &str, key: &str) -> String {
-        self.subject(&format!("$KV.{bucket}.{key}"))
+        self.subject(&verbs::key(bucket, key))
     }
 
     /// Writes a key.
@@ -196,29 +197,23 @@ impl JetStream {
         value: &[u8],
         within: Duration,
     ) -> Result<PubAck, NatsError> {
-        let expect = Expect { stream: format!("KV_{bucket}"), domain: self.domain.clone() };
+        let expect = Expect { stream: verbs::stream_of(bucket), domain: self.domain.clone() };
         self.publish(&self.kv_subject(bucket, key), headers, value, &expect, within)
     }
 
     pub(super) fn create_consumer(
         &self,
-        stream: &str,
-        name: &str,
+        consumer: Consumer<'_>,
         config: Value,
         filter: &str,
         within: Duration,
     ) -> Result<Value, NatsError> {
-        let verb = format!("CONSUMER.CREATE.{stream}.{name}.{filter}");
-        self.api(&verb, &json!({"stream_name": stream, "config": config}), within)
+        let body = json!({"stream_name": consumer.stream, "config": config});
+        self.api(&consumer.create(filter), &body, within)
     }
 
-    pub(super) fn delete_consumer(
-        &self,
-        stream: &str,
-        name: &str,
-        within: Duration,
-    ) -> Result<(), NatsError> {
-        match self.api(&format!("CONSUMER.DELETE.{stream}.{name}"), &Value::Null, within) {
+    pub(super) fn delete_consumer(&self, consumer: Consumer<'_>, within: Duration) -> Result<(), NatsError> {
+        match self.api(&consumer.delete(), &Value::Null, within) {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),

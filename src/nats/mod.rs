@@ -21,6 +21,7 @@ mod message;
 mod read;
 mod settings;
 mod socket;
+pub mod verbs;
 
 pub use ack::{Expect, PubAck};
 pub use connection::{Connection, Subscription};
@@ -28,4 +29,4 @@ pub use error::NatsError;
 pub use jetstream::{JetStream, StreamInfo};
 pub use message::Message;
 pub use read::{From, Read, Stored};
-pub use settings::{Auth, Settings};
+pub use settings::{Auth, INBOX, Settings};

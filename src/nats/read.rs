@@ -10,6 +10,7 @@ use super::connection::Subscription;
 use super::error::NatsError;
 use super::jetstream::JetStream;
 use super::message::Message;
+use super::verbs::Consumer;
 
 /// Messages asked for at once: each can be as large as the server allows.
 const BATCH: u64 = 32;
@@ -29,6 +30,12 @@ pub struct Read<'a> {
     pub filter: &'a str,
     /// Of them what.
     pub from: From,
+}
+
+impl Read<'_> {
+    fn consumer(&self) -> Consumer<'_> {
+        Consumer { stream: self.stream, name: self.consumer }
+    }
 }
 
 /// Where a reading begins.
@@ -94,13 +101,13 @@ impl JetStream {
         let pending = self.begin(read, within)?;
         let result = if pending == 0 { Ok(()) } else { self.pull(read, pending, within, each) };
         // Left behind it would go by itself; a new one of its name deletes it first in any case.
-        let deleted = self.delete_consumer(read.stream, read.consumer, within);
+        let deleted = self.delete_consumer(read.consumer(), within);
         result.and(deleted)
     }
 
     /// A new consumer; how many messages it will deliver.
     fn begin(&self, read: &Read<'_>, within: Duration) -> Result<u64, NatsError> {
-        let Read { stream, consumer, filter, from } = *read;
+        let Read { consumer, filter, from, .. } = *read;
         let (policy, start) = match from {
             From::LastPerSubject => ("last_per_subject", None),
             From::Sequence(sequence) => ("by_start_sequence", Some(sequence.max(1))),
@@ -121,8 +128,8 @@ impl JetStream {
             fields.insert("opt_start_seq".to_owned(), start.into());
         }
         for _ in 0..TRIES {
-            self.delete_consumer(stream, consumer, within)?;
-            let answer = self.create_consumer(stream, consumer, config.clone(), filter, within)?;
+            self.delete_consumer(read.consumer(), within)?;
+            let answer = self.create_consumer(read.consumer(), config.clone(), filter, within)?;
             let Created { num_pending, delivered } = serde_json::from_value(answer)
                 .map_err(|error| NatsError::nonsense("CONSUMER.CREATE", error))?;
             // An old one under this name answers like a new one, and that nothing is pending.
@@ -144,7 +151,7 @@ impl JetStream {
         let inbox = connection.new_inbox();
         let limit = usize::try_from(2 * BATCH).unwrap_or(usize::MAX);
         let messages = connection.subscribe(&inbox, limit)?;
-        let next = self.subject(&format!("CONSUMER.MSG.NEXT.{}.{}", read.stream, read.consumer));
+        let next = self.subject(&read.consumer().next());
         let expires = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
         let (mut pending, mut seen) = (pending, 0);
         while pending > 0 {
@@ -184,7 +191,7 @@ impl JetStream {
 impl JetStream {
     /// Whether the consumer has delivered all that there is, and we have seen all that it delivered.
     fn is_drained(&self, read: &Read<'_>, seen: u64, within: Duration) -> Result<bool, NatsError> {
-        let verb = format!("CONSUMER.INFO.{}.{}", read.stream, read.consumer);
+        let verb = read.consumer().info();
         let answer = self.api(&verb, &serde_json::Value::Null, within)?;
         let Created { num_pending, delivered } =
             serde_json::from_value(answer).map_err(|error| NatsError::nonsense(&verb, error))?;

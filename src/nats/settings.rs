@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::NatsError;
 
+/// What inboxes begin with everywhere.
+pub const INBOX: &str = "_INBOX";
+
 /// What a connection needs to know.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -28,6 +31,9 @@ pub struct Settings {
     pub client: Option<(Vec<u8>, Vec<u8>)>,
     /// What the server's list of connections shows.
     pub name: String,
+    /// What every subject begins with that answers are sent to: [`INBOX`], or something below it that permissions keep
+    /// others from listening to.
+    pub inbox: String,
 }
 
 /// Neither a key nor a certificate is shown.
@@ -76,6 +82,13 @@ pub(super) struct Prepared {
 }
 
 impl Settings {
+    /// Nobody at one of these servers, with inboxes where everybody has them.
+    #[must_use]
+    pub fn new(servers: Vec<String>, name: &str) -> Self {
+        let (name, inbox) = (name.to_owned(), INBOX.to_owned());
+        Self { servers, auth: Auth::None, ca: None, client: None, name, inbox }
+    }
+
     /// Whether every server has to speak TLS.
     pub(super) fn wants_tls(&self) -> bool {
         let tls = self.servers.iter().all(|server| server.starts_with("tls://"));

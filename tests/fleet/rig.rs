@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use leafcron::job::{Heartbeat, Verdict};
-use leafcron::nats::{Auth, Connection, From, JetStream, Read, Settings};
+use leafcron::nats::{Connection, From, JetStream, Read, Settings};
 use nats::kv;
 use serde_json::Value;
 
@@ -139,13 +139,7 @@ impl Fleet {
 
     /// All messages of the stream of results, in its order.
     pub(super) fn stream(&self) -> Vec<Value> {
-        let settings = Settings {
-            servers: vec![self.hub.url()],
-            auth: Auth::None,
-            ca: None,
-            client: None,
-            name: "test".to_owned(),
-        };
+        let settings = Settings::new(vec![self.hub.url()], "test");
         let connection = Connection::connect(&settings, PATIENCE, |_| {}).unwrap();
         let stream = JetStream::new(connection, "hub");
         let mut found = Vec::new();

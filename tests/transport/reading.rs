@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leafcron::nats::{Auth, Connection, Expect, From, JetStream, NatsError, PubAck, Read, Settings, Stored};
+use leafcron::nats::{Connection, Expect, From, JetStream, NatsError, PubAck, Read, Settings, Stored};
 use serde_json::json;
 
 use super::servers::{Hub, Leaf};
@@ -10,7 +10,7 @@ use super::servers::{Hub, Leaf};
 const WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn settings(url: String) -> Settings {
-    Settings { servers: vec![url], auth: Auth::None, ca: None, client: None, name: "test".to_owned() }
+    Settings::new(vec![url], "test")
 }
 
 fn stream_at(url: String) -> JetStream {

@@ -9,6 +9,7 @@ use nix::unistd::{User, geteuid};
 
 use crate::config::{Auth, Config, Nats};
 use crate::job::{Acked, Epoch};
+use crate::link::Names;
 use crate::link::frame::{Hello, Phase};
 use crate::nats::{self, Settings};
 
@@ -54,16 +55,19 @@ pub(super) fn hello(
         Some((cert, key)) => Some((read(cert)?, read(key)?)),
         None => None,
     };
+    let groups = config.all_groups();
+    let names = Names { prefix: &link.prefix, agent: &config.agent, groups: &groups };
     let connection = Settings {
         servers: link.servers.clone(),
         auth,
         ca: link.ca.as_deref().map(read).transpose()?,
         client,
         name: format!("leafcron {}", config.agent),
+        inbox: names.inbox(),
     };
     Ok(Hello {
         agent: config.agent.clone(),
-        groups: config.all_groups(),
+        groups,
         epoch: epoch.to_string(),
         connection,
         domain: link.domain.clone(),

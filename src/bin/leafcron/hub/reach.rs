@@ -120,7 +120,7 @@ fn find_in(reach: &Reach, env: Environment<'_>, contexts: Option<&Path>) -> Resu
     let key = pem(file(&reach.key, "NATS_KEY", &context.key))?;
     let name = |own: &Option<leafcron::job::Name>| own.as_ref().map(ToString::to_string);
     Ok(Way {
-        settings: Settings { servers, auth, ca, client: cert.zip(key), name: "leafcron hub".to_owned() },
+        settings: Settings { auth, ca, client: cert.zip(key), ..Settings::new(servers, "leafcron hub") },
         domain: name(&reach.domain)
             .or_else(|| given(&context.jetstream_domain))
             .unwrap_or_else(|| "hub".to_owned()),
