@@ -16,10 +16,12 @@ mod fleet {
     mod device;
     mod hub;
     mod patience;
+    mod permit;
     mod results;
     mod rig;
     #[path = "../servers/mod.rs"]
     #[expect(dead_code, reason = "shared with the tests of the transport")]
     mod servers;
+    mod thief;
     mod trouble;
 }

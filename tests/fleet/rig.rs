@@ -43,9 +43,15 @@ impl Fleet {
     pub(super) fn waiting(config: &str, jobs: &str) -> Self {
         let hub = Hub::start();
         let leaf = Leaf::start(hub.leaf_address());
+        let url = leaf.url();
+        Self::of(hub, leaf, &url, config, jobs)
+    }
+
+    /// A device that connects there, of these servers; nothing is made, and the agent is not started.
+    pub(super) fn of(hub: Hub, leaf: Leaf, url: &str, config: &str, jobs: &str) -> Self {
         let config = format!(
             "groups = [\"lab\"]\n{config}\n[nats]\nservers = [{:?}]\nusers = [\"{}\"]\nheartbeat = \"10s\"\n",
-            leaf.url(),
+            url,
             own_user()
         );
         // An agent that is not root runs the centre's jobs as itself, and may not name anyone.
@@ -108,6 +114,22 @@ impl Fleet {
     /// Puts a definition as stock tools do; its sequence.
     pub(super) fn put(&self, key: &str, value: impl AsRef<[u8]>) -> u64 {
         self.bucket().put(key, value).unwrap()
+    }
+
+    /// What a stream is and has.
+    pub(super) fn info(&self, stream: &str) -> Value {
+        let client = nats::Options::new().connect(self.hub.url()).unwrap();
+        let answer = client.request_timeout(&format!("$JS.API.STREAM.INFO.{stream}"), "", PATIENCE).unwrap();
+        serde_json::from_slice(&answer.data).unwrap()
+    }
+
+    /// The sequence of the last message of a subject.
+    pub(super) fn last_of(&self, stream: &str, subject: &str) -> Option<u64> {
+        let client = nats::Options::new().connect(self.hub.url()).unwrap();
+        let body = serde_json::json!({"last_by_subj": subject}).to_string();
+        let asked = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let answer = client.request_timeout(&asked, body, PATIENCE).unwrap();
+        serde_json::from_slice::<Value>(&answer.data).unwrap()["message"]["seq"].as_u64()
     }
 
     /// What the device says of a job, read at the hub.

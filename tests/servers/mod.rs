@@ -116,10 +116,17 @@ impl Leaf {
 
     /// With more lines of configuration.
     pub(super) fn with(hub: SocketAddr, more: &str) -> Self {
+        Self::joining(&hub.to_string(), more)
+    }
+
+    /// The same, that joins as `user:password@host:port`.
+    pub(super) fn joining(hub: &str, more: &str) -> Self {
         let port = free_port();
         let server = Server::new(port, |dir| {
             let text = replaced(LEAF, "127.0.0.1:4223", &format!("127.0.0.1:{port}"));
-            let text = replaced(&text, "127.0.0.1:7422", &hub.to_string());
+            let text = replaced(&text, "127.0.0.1:7422", hub);
+            // A hub takes each name once.
+            let text = replaced(&text, "server_name: leaf", &format!("server_name: leaf-{port}"));
             text + SMALL + &more.replace("@DIR@", dir.to_str().unwrap())
         });
         Self { server }

@@ -120,6 +120,15 @@ pub(crate) enum Verb {
         #[arg(long)]
         output: bool,
     },
+    /// Print the least permissions of devices, and of the leaf node that they connect to, as nats-server takes them
+    Permit {
+        /// The devices; of several that share a leaf node, name all at once
+        #[arg(required = true, value_name = "AGENT")]
+        agents: Vec<AgentName>,
+        /// Their groups, as in their `leafcrond.toml`; everyone is in `all`
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        groups: Vec<Name>,
+    },
     /// The devices: when each was seen, what it runs, what fails
     Agents,
     /// Start a job on a device now

@@ -5,6 +5,7 @@ mod command;
 mod init;
 mod list;
 mod past;
+mod permit;
 mod push;
 mod reach;
 mod verdict;
@@ -55,12 +56,17 @@ struct Centre {
 
 /// Carries it out.
 pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure> {
+    if let Verb::Permit { agents, groups } = &hub.verb {
+        return permit::permit(agents, groups, &hub.reach, json);
+    }
     let way = reach::find(&hub.reach)?;
     let connection = Connection::connect(&way.settings, CONNECT, |_| {}).map_err(|error| cannot(&error))?;
     let reader = format!("leafcron-hub-{}", random()?);
     let stream = JetStream::new(connection, &way.domain);
     let centre = Centre { settings: way.settings, stream, prefix: way.prefix, reader };
     match &hub.verb {
+        // It was answered before anybody was asked.
+        Verb::Permit { .. } => Ok(Answer::default()),
         Verb::Init { replicas, keep } => init::init(&centre, *replicas, *keep, json),
         Verb::Push { file, scope, wait, unchecked } => {
             push::push(&centre, here, file, scope, wait, *unchecked, json)
