@@ -24,4 +24,5 @@ mod fleet {
     mod servers;
     mod thief;
     mod trouble;
+    mod trust;
 }

@@ -67,7 +67,7 @@ pub enum NatsError {
 }
 
 /// What servers say when the same attempt cannot succeed later.
-const FINAL: [&str; 8] = [
+const FINAL: [&str; 15] = [
     "authorization violation",
     "authentication expired",
     "authentication revoked",
@@ -76,6 +76,14 @@ const FINAL: [&str; 8] = [
     "invalid peer certificate",
     "permissions violation",
     "bad certificate",
+    // What the other end of TLS has to say of ours, in the words of this end's library.
+    "alert: badcertificate",
+    "alert: unsupportedcertificate",
+    "alert: certificaterevoked",
+    "alert: certificateexpired",
+    "alert: certificateunknown",
+    "alert: certificaterequired",
+    "alert: unknownca",
 ];
 
 impl NatsError {

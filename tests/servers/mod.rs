@@ -1,6 +1,8 @@
 //! Real nats-servers on loopback, each in a directory of its own, on the two files of `examples/nats` that everybody may
 //! use; and a line between two of them that can be cut or stalled.
 
+pub(crate) mod identity;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -121,10 +123,19 @@ impl Leaf {
 
     /// The same, that joins as `user:password@host:port`.
     pub(super) fn joining(hub: &str, more: &str) -> Self {
+        Self::of_remote(&format!("\"nats://{hub}\""), more)
+    }
+
+    /// The same, where devices are of this account.
+    pub(super) fn of_account(hub: SocketAddr, account: &str, more: &str) -> Self {
+        Self::of_remote(&format!("\"nats://{hub}\", account: {account:?}"), more)
+    }
+
+    fn of_remote(remote: &str, more: &str) -> Self {
         let port = free_port();
         let server = Server::new(port, |dir| {
             let text = replaced(LEAF, "127.0.0.1:4223", &format!("127.0.0.1:{port}"));
-            let text = replaced(&text, "127.0.0.1:7422", hub);
+            let text = replaced(&text, "\"nats://127.0.0.1:7422\"", remote);
             // A hub takes each name once.
             let text = replaced(&text, "server_name: leaf", &format!("server_name: leaf-{port}"));
             text + SMALL + &more.replace("@DIR@", dir.to_str().unwrap())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use leafcron::nats::{Auth, Connection, NatsError, Settings};
 
 use super::reading::settings;
+use super::servers::identity::Identity;
 use super::servers::{Hub, Line, Server, certificates, free_port};
 
 const WITHIN: Duration = Duration::from_secs(5);
@@ -79,44 +80,16 @@ fn each_way_to_say_who_one_is_opens_the_door_and_a_wrong_word_is_final() {
     assert!(matches!(refused(&bad), NatsError::Settings(_)));
 }
 
-/// What an operator, an account and a user of it are to each other: tokens, each signed by the one before.
-fn token(signer: &nkeys::KeyPair, subject: &nkeys::KeyPair, claims: serde_json::Value) -> String {
-    use data_encoding::BASE64URL_NOPAD as BASE64;
-    let claims = serde_json::json!({
-        "jti": "test", "iat": 1_700_000_000, "name": "test",
-        "iss": signer.public_key(), "sub": subject.public_key(), "nats": claims,
-    });
-    let header = BASE64.encode(br#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
-    let text = format!("{header}.{}", BASE64.encode(claims.to_string().as_bytes()));
-    let signature = BASE64.encode(&signer.sign(text.as_bytes()).unwrap());
-    format!("{text}.{signature}")
-}
-
 #[test]
 fn a_creds_file_opens_the_door_of_its_account_and_a_strangers_is_final() {
-    use nkeys::KeyPair;
-    let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
-    let unlimited = serde_json::json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
-        "wildcards": true, "conn": -1, "leaf": -1});
-    let accounts = serde_json::json!({"type": "account", "version": 2, "limits": unlimited});
-    let server = Server::plain(&format!(
-        "operator: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {} }}\n",
-        token(&operator, &operator, serde_json::json!({"type": "operator", "version": 2})),
-        account.public_key(),
-        token(&operator, &account, accounts),
-    ));
-    let creds = |signer: &KeyPair| {
-        let users = serde_json::json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1});
-        let (jwt, seed) = (token(signer, &user, users), user.seed().unwrap());
-        let text = format!(
-            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-        );
-        Settings { auth: Auth::Creds(text), ..settings(server.url()) }
-    };
-    let connection = connect(&creds(&account)).unwrap_or_else(|error| panic!("{error:?}: {}", server.log()));
+    let identity = Identity::new();
+    let server = Server::plain(&identity.config());
+    let known = |creds: String| Settings { auth: Auth::Creds(creds), ..settings(server.url()) };
+    let connection =
+        connect(&known(identity.creds().0)).unwrap_or_else(|error| panic!("{error:?}: {}", server.log()));
     let nobody = connection.request("nobody.here", &[], b"", WITHIN);
     assert!(matches!(nobody, Err(NatsError::NoResponders { .. })), "{nobody:?}");
-    let stranger = refused(&creds(&KeyPair::new_account()));
+    let stranger = refused(&known(Identity::new().creds().0));
     assert!(stranger.is_final(), "{stranger:?}");
 }
 
@@ -149,7 +122,8 @@ fn tls_is_demanded_and_only_the_given_authority_is_believed() {
         ..settings(url)
     };
     assert!(connect(&known).is_ok());
-    refused(&Settings { client: None, ..known });
+    let unknown = refused(&Settings { client: None, ..known });
+    assert!(unknown.is_final(), "{unknown:?}");
 }
 
 #[test]
