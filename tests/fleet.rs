@@ -10,6 +10,7 @@
 
 mod fleet {
     mod commands;
+    mod confined;
     mod definitions;
     #[path = "../device/rig.rs"]
     #[expect(dead_code, reason = "shared with the tests of the device alone")]

@@ -18,7 +18,7 @@ use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, Unsent};
 
 use super::answer::Asker;
 use super::clock::{self, Trust};
-use super::link::{FactSender, Link, Results};
+use super::link::{FactSender, Link, Results, link_uid};
 use super::manager::Manager;
 use super::timer::Timer;
 use super::turns::Turns;
@@ -42,7 +42,8 @@ impl Agent {
             Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
         let runtime = runtime.with_live_output(live_bytes(config.max_runs));
         let listener = Listener::bind(&config.run_dir)
-            .map_err(|error| AgentError::new("open the control socket", error))?;
+            .map_err(|error| AgentError::new("open the control socket", error))?
+            .shutting_out(link_uid());
         let mut catalog = Catalog::new(super::rules(&config));
         catalog.note_unserved(super::unserved(&Probe::default()));
         let Recovered { mut image, epoch, durable, recent, notes, next_seq, .. } = recovered;

@@ -60,6 +60,17 @@ impl Peer {
         }
     }
 
+    /// The answer to a user who may ask nothing.
+    pub(super) fn shut_out(&self) -> Refusal {
+        Refusal {
+            kind: RefusalKind::Forbidden,
+            message: format!(
+                "you are uid {}, as which the link to the centre runs: it is told what it needs, and asks nothing",
+                self.uid
+            ),
+        }
+    }
+
     /// The answer to what it may not ask.
     pub(super) fn forbidden(&self) -> Refusal {
         Refusal {

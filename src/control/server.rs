@@ -43,6 +43,7 @@ pub struct Listener {
     place: Place,
     patience: Patience,
     open: Arc<AtomicUsize>,
+    shut_out: Option<u32>,
 }
 
 impl fmt::Debug for Listener {
@@ -60,13 +61,19 @@ impl Listener {
         let (listener, place) = Place::bind(run_dir)?;
         let socket = Async::new(listener)
             .map_err(|error| BindError::Io("listen on", place.path().to_owned(), error))?;
-        Ok(Self { socket, place, patience: Patience::default(), open: Arc::default() })
+        Ok(Self { socket, place, patience: Patience::default(), open: Arc::default(), shut_out: None })
     }
 
     /// With another patience, for tests.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// A user whom nothing is answered, whatever the socket's permissions say.
+    #[must_use]
+    pub fn shutting_out(self, uid: Option<u32>) -> Self {
+        Self { shut_out: uid, ..self }
     }
 
     /// Where it listens.
@@ -80,8 +87,8 @@ impl Listener {
         loop {
             match self.socket.accept().await.and_then(|(stream, _)| Ok((Peer::of(&stream)?, stream))) {
                 Ok((peer, stream)) => match self.admit(peer) {
-                    Some(place) => return Connection::new(stream, peer, self.patience, place),
-                    None => turn_away(&stream, peer),
+                    Ok(place) => return Connection::new(stream, peer, self.patience, place),
+                    Err(refusal) => turn_away(&stream, peer, refusal),
                 },
                 Err(error) => {
                     log::warn!("accept on {}: {error}", self.path().display());
@@ -93,11 +100,19 @@ impl Listener {
         }
     }
 
-    fn admit(&self, peer: Peer) -> Option<Occupied> {
+    fn admit(&self, peer: Peer) -> Result<Occupied, Refusal> {
+        if self.shut_out == Some(peer.uid) {
+            return Err(peer.shut_out());
+        }
         let bound = limits::CONNECTIONS - if peer.is_owner() { 0 } else { RESERVED };
         let more = |open: usize| (open < bound).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Occupied(Arc::clone(&self.open)))
+        match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Occupied(Arc::clone(&self.open))),
+            Err(_) => Err(Refusal {
+                kind: RefusalKind::Busy,
+                message: "too many connections to the agent at once; try again in a moment".to_owned(),
+            }),
+        }
     }
 }
 
@@ -111,11 +126,7 @@ impl Drop for Occupied {
 }
 
 /// Says why, as far as the socket takes it at once.
-fn turn_away(stream: &Async<UnixStream>, peer: Peer) {
-    let refusal = Refusal {
-        kind: RefusalKind::Busy,
-        message: "too many connections to the agent at once; try again in a moment".to_owned(),
-    };
+fn turn_away(stream: &Async<UnixStream>, peer: Peer, refusal: Refusal) {
     log::warn!("uid {} pid {}: {}", peer.uid, peer.pid, refusal.message);
     let line = line::reply(&Reply::Refused(refusal));
     if let Err(error) = io::Write::write_all(&mut stream.get_ref(), &line) {

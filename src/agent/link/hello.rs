@@ -35,6 +35,11 @@ pub(super) fn user() -> (Option<(u32, u32)>, Option<String>) {
     }
 }
 
+/// The uid of the link process, where that is another than the agent's.
+pub(in super::super) fn link_uid() -> Option<u32> {
+    user().0.map(|(uid, _)| uid)
+}
+
 pub(super) fn hello(
     config: &Config,
     link: &Nats,

@@ -24,6 +24,7 @@ use crate::link::{Backoff, Child};
 use crate::store::RealDisk;
 
 pub use hello::USER;
+pub(super) use hello::link_uid;
 use process::{Fault, Process, later, silence};
 use reported::Reported;
 use results::{Answer, Ask, Outgoing};
