@@ -205,6 +205,11 @@ pub enum FromLink {
         /// Its text.
         payload: Vec<u8>,
     },
+    /// The server does not permit something.
+    Denied {
+        /// In its words.
+        what: String,
+    },
     /// The process ends.
     Fault {
         /// While it did what.

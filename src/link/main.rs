@@ -19,7 +19,7 @@ use super::patience::Pulse;
 use super::results::{self, Input};
 use super::state::{self, Put};
 use super::watch;
-use crate::nats::{Connection, JetStream, NatsError};
+use crate::nats::{Connection, JetStream, NatsError, Trouble};
 
 /// A server that has not let us in after this is none.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -27,6 +27,9 @@ const CONNECT: Duration = Duration::from_secs(30);
 const STACK_BYTES: usize = 256 * 1024;
 /// Frames of the agent that wait for a thread: its window of facts, its puts.
 const WAITING: usize = 64;
+
+/// Of what a server does not permit, so many letters are told: a subject, and some words.
+const DENIED: usize = 512;
 
 /// What all threads share.
 pub(super) struct Link {
@@ -102,9 +105,12 @@ fn end_on_panic(out: Arc<Out>) {
 fn connect(hello: Hello, out: Arc<Out>) -> Arc<Link> {
     out.say(&FromLink::Phase(Phase::Connect));
     let end = Arc::clone(&out);
-    let connected = Connection::connect(&hello.connection, CONNECT, move |why| {
-        let lasting = NatsError::Closed(why.to_owned()).is_final();
-        end.fault(Phase::Connect, why, lasting);
+    let connected = Connection::connect(&hello.connection, CONNECT, move |trouble| match trouble {
+        Trouble::Ended(why) => {
+            let lasting = NatsError::Closed(why.to_owned()).is_final();
+            end.fault(Phase::Connect, why, lasting);
+        }
+        Trouble::Denied(what) => end.say(&FromLink::Denied { what: what.chars().take(DENIED).collect() }),
     });
     let connection = match connected {
         Ok(connection) => connection,

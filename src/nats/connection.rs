@@ -22,6 +22,18 @@ const LOOK: Duration = Duration::from_millis(2);
 /// The stack of the thread that connects: TLS and the parsing of certificates.
 const STACK_BYTES: usize = 512 * 1024;
 
+/// What is told of a connection that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble<'a> {
+    /// It has ended, and why.
+    Ended(&'a str),
+    /// The server does not permit something, which it names; all else goes on.
+    Denied(&'a str),
+}
+
+/// What the server says of something that it does not permit.
+const DENIED: &str = "permissions violation";
+
 /// A connection to one server. Clones are the same connection.
 #[derive(Clone)]
 pub struct Connection {
@@ -42,22 +54,22 @@ pub struct Subscription {
 impl Connection {
     /// Connects to the first server that lets us in, in the order given, each within its share of the time.
     ///
-    /// `trouble` is called once, from the client's thread, when the connection has ended: it must not call back.
+    /// `trouble` is called from the client's thread, and must not call back: once when the connection has ended, and before
+    /// that whenever the server does not permit something.
     ///
     /// # Errors
     /// No server within that time, or none lets us in: of several reasons one that may pass.
     pub fn connect(
         settings: &Settings,
         within: Duration,
-        trouble: impl Fn(&str) + Send + Sync + 'static,
+        trouble: impl Fn(Trouble<'_>) + Send + Sync + 'static,
     ) -> Result<Self, NatsError> {
         let trouble = Arc::new(trouble);
         let share = within / u32::try_from(settings.servers.len().max(1)).unwrap_or(u32::MAX);
         let mut failed = None;
         for server in &settings.servers {
             let one = Settings { servers: vec![server.clone()], ..settings.clone() };
-            let trouble = Arc::clone(&trouble);
-            match Self::reach(&one, server, share, move |why| trouble(why)) {
+            match Self::reach(&one, server, share, Arc::clone(&trouble)) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => {
                     if failed.as_ref().is_none_or(NatsError::is_final) {
@@ -75,16 +87,16 @@ impl Connection {
         settings: &Settings,
         server: &str,
         within: Duration,
-        trouble: impl Fn(&str) + Send + Sync + 'static,
+        trouble: Arc<impl Fn(Trouble<'_>) + Send + Sync + 'static>,
     ) -> Result<Self, NatsError> {
         let failed = |source: std::io::Error| NatsError::Connect { servers: server.to_owned(), source };
         let connected = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(Mutex::new(None));
         let Prepared { options, files } = settings.prepare(Arc::clone(&connected))?;
-        let end = ending(Arc::clone(&ended), Arc::clone(&connected), trouble);
+        let denied = Arc::clone(&trouble);
+        let end = ending(Arc::clone(&ended), Arc::clone(&connected), move |why| trouble(Trouble::Ended(why)));
         let (lost, closed, leaves) = (Arc::clone(&end), Arc::clone(&end), end);
-        // What the server says before it hangs up is why. Not every word of it is an end: a full queue, or a subject that
-        // is not permitted.
+        // What the server says before it hangs up is why. Not every word of it is an end: a full queue, say.
         let word = Arc::new(Mutex::new(String::from("the server is gone")));
         let last_word = Arc::clone(&word);
         let options = options
@@ -93,7 +105,11 @@ impl Connection {
             .lame_duck_callback(move || leaves("the server shuts down"))
             .error_callback(move |error| {
                 log::warn!("the nats client: {error}");
-                *word.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+                let said = error.to_string();
+                if said.to_ascii_lowercase().contains(DENIED) {
+                    return denied(Trouble::Denied(&said));
+                }
+                *word.lock().unwrap_or_else(PoisonError::into_inner) = said;
             });
         let (answer, answers) = mpsc::sync_channel(1);
         let url = server.to_owned();

@@ -67,14 +67,13 @@ pub enum NatsError {
 }
 
 /// What servers say when the same attempt cannot succeed later.
-const FINAL: [&str; 15] = [
+const FINAL: [&str; 14] = [
     "authorization violation",
     "authentication expired",
     "authentication revoked",
     "account authentication expired",
     "user authentication",
     "invalid peer certificate",
-    "permissions violation",
     "bad certificate",
     // What the other end of TLS has to say of ours, in the words of this end's library.
     "alert: badcertificate",

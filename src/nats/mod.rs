@@ -24,7 +24,7 @@ mod socket;
 pub mod verbs;
 
 pub use ack::{Expect, PubAck};
-pub use connection::{Connection, Subscription};
+pub use connection::{Connection, Subscription, Trouble};
 pub use error::NatsError;
 pub use jetstream::{JetStream, StreamInfo};
 pub use message::Message;

@@ -116,6 +116,27 @@ fn with_what_permit_prints_a_device_at_the_hub_does_all_that_it_is_for() {
     works(&begun(hub, leaf, &url));
 }
 
+#[test]
+fn what_is_not_permitted_is_told_by_name_and_is_no_reason_for_an_end() {
+    // Nobody has said that it is of the group `lab`.
+    let [at_leaf, _, _] = <[String; 3]>::try_from(permits(&["pi"], "all")).unwrap();
+    let hub = plain_hub(&[("line", "")]);
+    let leaf = leaf(&hub, "line", &[("pi", &at_leaf)]);
+    let url = leaf.url();
+    let mut fleet = begun(hub, leaf, &url);
+    let told = wait_for("it is told", || {
+        let warnings = fleet.link()["warnings"].to_string();
+        warnings.contains("leafcron.job.group.lab.>").then_some(warnings)
+    });
+    assert!(told.contains("leafcron hub permit pi"), "{told}");
+    fleet.leaf.kill();
+    let link = wait_for("the link has ended", || {
+        let link = fleet.link();
+        link["trouble"].is_string().then_some(link)
+    });
+    assert!(!link["trouble"].as_str().unwrap().contains("ermissions"), "{link}");
+}
+
 /// The device at work, and something of it that is worth stealing.
 fn staged(hub: Hub, leaf: Leaf) -> Fleet {
     let url = leaf.url();

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use leafcron::nats::{Auth, Connection, NatsError, Settings};
+use leafcron::nats::{Auth, Connection, NatsError, Settings, Trouble};
 
 use super::reading::settings;
 use super::servers::identity::Identity;
@@ -130,8 +130,9 @@ fn tls_is_demanded_and_only_the_given_authority_is_believed() {
 fn the_end_of_a_connection_is_told_once_and_everything_after_it_fails_at_once() {
     let mut hub = Hub::start();
     let (said, told) = channel();
-    let connection = Connection::connect(&settings(hub.url()), WITHIN, move |why| {
-        said.send(why.to_owned()).unwrap_or_default();
+    let connection = Connection::connect(&settings(hub.url()), WITHIN, move |trouble| {
+        assert!(matches!(trouble, Trouble::Ended(_)));
+        said.send(()).unwrap_or_default();
     })
     .unwrap();
     hub.kill();

@@ -31,6 +31,9 @@ use results::{Answer, Ask, Outgoing};
 pub(super) use results::{FactSender, Results};
 use state::Beat;
 
+/// Warnings of one process that are kept.
+const WARNINGS: usize = 16;
+
 /// What the loop hears of the link.
 pub(super) enum News {
     /// A frame of the process.
@@ -287,6 +290,16 @@ impl Agent {
                     link.trouble = None;
                 }
                 link.stands(if hub { LinkState::Up } else { LinkState::NoHub }, now.wall);
+            }
+            FromLink::Denied { what } => {
+                let warning = format!(
+                    "the server does not permit everything ({what}): `leafcron hub permit {} --groups …` prints what it has to",
+                    self.config.agent
+                );
+                if link.warnings.len() < WARNINGS && !link.warnings.contains(&warning) {
+                    log::warn!("{warning}");
+                    link.warnings.push(warning);
+                }
             }
             FromLink::Fault { phase, reason, lasting } => {
                 process.fault = Some(Fault { phase, reason, lasting })

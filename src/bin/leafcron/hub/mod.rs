@@ -15,12 +15,12 @@ use std::io::Read as _;
 use std::thread;
 
 use leafcron::job::{AgentName, Heartbeat, RecordJson, Request, RunId, Verdict};
-use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings, Stored};
+use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings, Stored, Trouble};
 
 pub(crate) use args::Hub;
 use args::Verb;
 
-use crate::answer::{Answer, Failure, chain};
+use crate::answer::{Answer, Failure, chain, say};
 use crate::here::Here;
 use crate::logs;
 
@@ -60,7 +60,7 @@ pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure>
         return permit::permit(agents, groups, &hub.reach, json);
     }
     let way = reach::find(&hub.reach)?;
-    let connection = Connection::connect(&way.settings, CONNECT, |_| {}).map_err(|error| cannot(&error))?;
+    let connection = Connection::connect(&way.settings, CONNECT, tell).map_err(|error| cannot(&error))?;
     let reader = format!("leafcron-hub-{}", random()?);
     let stream = JetStream::new(connection, &way.domain);
     let centre = Centre { settings: way.settings, stream, prefix: way.prefix, reader };
@@ -121,7 +121,7 @@ impl Centre {
             if self.stream.connection().alive().is_ok() {
                 return Ok(self.clone());
             }
-            match Connection::connect(&self.settings, CONNECT, |_| {}) {
+            match Connection::connect(&self.settings, CONNECT, tell) {
                 Ok(connection) => {
                     let stream = JetStream::new(connection, self.stream.domain());
                     return Ok(Self { stream, ..self.clone() });
@@ -230,6 +230,13 @@ impl Centre {
         })?;
         verdicts.sort_by(|(a, x): &(AgentName, Verdict), (b, y)| (a, &x.job).cmp(&(b, &y.job)));
         Ok(verdicts)
+    }
+}
+
+/// What the server does not permit is not answered: nobody shall wait for it in the dark.
+fn tell(trouble: Trouble<'_>) {
+    if let Trouble::Denied(what) = trouble {
+        say(&format!("leafcron: the server does not permit it: {what}\n"));
     }
 }
 
