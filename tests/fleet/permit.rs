@@ -37,10 +37,12 @@ fn plain_hub(at_hub: &[(&str, &str)]) -> Hub {
     Hub::with(&format!("authorization {{ {users} }}\nno_auth_user: operator\n"))
 }
 
-/// A hub with the accounts as they are printed, for leaf nodes that join as these.
-fn hub_of_accounts(printed: &[(&str, &str)]) -> Hub {
+/// A hub with the accounts as they are printed, for leaf nodes that join as these, and for these devices of the first of
+/// them that connect to the hub itself.
+fn hub_of_accounts(printed: &[(&str, &str)], at_hub: &[(&str, &str)]) -> Hub {
     let mut all = String::new();
     let (mut fleet, mut exports) = (String::new(), String::new());
+    let mut at_hub = at_hub;
     for (leaf, accounts) in printed {
         let (head, own) = accounts.split_once("\n  LEAF: {\n").unwrap();
         let (of_buckets, imports) = head.split_once("    imports: [\n").unwrap();
@@ -49,7 +51,8 @@ fn hub_of_accounts(printed: &[(&str, &str)]) -> Hub {
         // The place that is left for users.
         let (comment, own) = own.split_once('\n').unwrap();
         assert!(comment.contains("users: ["), "{comment}");
-        all += &format!("{leaf}: {{ {}{}", users(&[(leaf, "")]), own.strip_suffix('}').unwrap());
+        let users = users(&[&[(*leaf, "")][..], core::mem::take(&mut at_hub)].concat());
+        all += &format!("{leaf}: {{ {users}{}", own.strip_suffix('}').unwrap());
     }
     let operator = users(&[("operator", "")]);
     Hub::with(&format!(
@@ -102,7 +105,7 @@ fn works(fleet: &Fleet) {
 #[test]
 fn with_what_permit_prints_a_device_behind_a_leaf_does_all_that_it_is_for() {
     let [at_leaf, _, accounts] = <[String; 3]>::try_from(permits(&["pi"], "lab")).unwrap();
-    let hub = hub_of_accounts(&[("line", &accounts)]);
+    let hub = hub_of_accounts(&[("line", &accounts)], &[]);
     let leaf = leaf(&hub, "line", &[("pi", &at_leaf)]);
     let url = leaf.url();
     works(&begun(hub, leaf, &url));
@@ -110,8 +113,8 @@ fn with_what_permit_prints_a_device_behind_a_leaf_does_all_that_it_is_for() {
 
 #[test]
 fn with_what_permit_prints_a_device_at_the_hub_does_all_that_it_is_for() {
-    let [_, at_hub, _] = <[String; 3]>::try_from(permits(&["pi"], "lab")).unwrap();
-    let hub = plain_hub(&[("line", ""), ("pi", &at_hub)]);
+    let [_, at_hub, accounts] = <[String; 3]>::try_from(permits(&["pi"], "lab")).unwrap();
+    let hub = hub_of_accounts(&[("line", &accounts)], &[("pi", &at_hub)]);
     let (leaf, url) = (leaf(&hub, "line", &[("nobody", "")]), hub.url());
     works(&begun(hub, leaf, &url));
 }
@@ -140,7 +143,11 @@ fn what_is_not_permitted_is_told_by_name_and_is_no_reason_for_an_end() {
 /// The device at work, and something of it that is worth stealing.
 fn staged(hub: Hub, leaf: Leaf) -> Fleet {
     let url = leaf.url();
-    let fleet = begun(hub, leaf, &url);
+    staged_at(hub, leaf, &url)
+}
+
+fn staged_at(hub: Hub, leaf: Leaf, url: &str) -> Fleet {
+    let fleet = begun(hub, leaf, url);
     let sequence = fleet.put("agent.pi.job", r#"{"schedule":"@yearly","command":"echo hush"}"#);
     fleet.wait_for_verdict("job", |verdict| verdict.sequence == Some(sequence));
     let ran = fleet.hub(&["run", "pi", "job", "--wait"]);
@@ -157,7 +164,7 @@ fn worked(attempts: &[Attempt], fleet: &Fleet, thief: &Thief) -> Vec<&'static st
 #[test]
 fn whoever_has_stolen_the_secret_of_a_device_can_do_nothing_in_the_name_of_its_neighbour() {
     let [pi, _, evil, _, accounts] = <[String; 5]>::try_from(permits(&["pi", "evil"], "lab")).unwrap();
-    let hub = hub_of_accounts(&[("line", &accounts)]);
+    let hub = hub_of_accounts(&[("line", &accounts)], &[]);
     let leaf = leaf(&hub, "line", &[("pi", &pi), ("evil", &evil)]);
     let url = leaf.url();
     let fleet = staged(hub, leaf);
@@ -168,9 +175,21 @@ fn whoever_has_stolen_the_secret_of_a_device_can_do_nothing_in_the_name_of_its_n
 }
 
 #[test]
+fn nor_can_whoever_has_stolen_that_of_a_device_that_connects_to_the_hub_itself() {
+    let [_, pi, _, evil, accounts] = <[String; 5]>::try_from(permits(&["pi", "evil"], "lab")).unwrap();
+    let hub = hub_of_accounts(&[("line", &accounts)], &[("pi", &pi), ("evil", &evil)]);
+    let (leaf, url) = (leaf(&hub, "line", &[("nobody", "")]), hub.url());
+    let fleet = staged_at(hub, leaf, &url);
+    let thief = Thief::new(&url, &fleet);
+    assert_eq!(worked(thief::THROUGH_ANSWERS, &fleet, &thief), [""; 0]);
+    assert_eq!(worked(ATTEMPTS, &fleet, &thief), [""; 0]);
+    thief.does_what_it_may();
+}
+
+#[test]
 fn whoever_has_stolen_a_leaf_node_can_do_nothing_in_the_name_of_a_device_behind_another() {
     let (pi, evil) = (permits(&["pi"], "lab"), permits(&["evil"], "all"));
-    let hub = hub_of_accounts(&[("line", &pi[2]), ("other", &evil[2])]);
+    let hub = hub_of_accounts(&[("line", &pi[2]), ("other", &evil[2])], &[]);
     let (line, other) = (leaf(&hub, "line", &[("pi", "")]), leaf(&hub, "other", &[("evil", "")]));
     let fleet = staged(hub, line);
     let thief = Thief::new(&other.url(), &fleet);

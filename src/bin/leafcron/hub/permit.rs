@@ -53,7 +53,12 @@ pub(super) fn permit(
     for Device { names, at_leaf, at_hub } in &devices {
         let agent = names.agent;
         out += &block(&format!("{agent} at its leaf node: the user as whom it connects there."), at_leaf);
-        out += &block(&format!("{agent} at the hub, where it connects to that itself."), at_hub);
+        out += &block(
+            &format!(
+                "{agent} at the hub, where it connects to that itself: a user of the account {LEAF} below."
+            ),
+            at_hub,
+        );
     }
     Ok(Answer::text(out + &text(&hub, &devices)))
 }
@@ -101,8 +106,9 @@ fn text(accounts: &Value, devices: &[Device<'_>]) -> String {
     let (exports, commands) = (list(BUCKETS, "exports"), list(BUCKETS, "imports"));
     let (own, imports) = (list(LEAF, "exports"), list(LEAF, "imports"));
     format!(
-        "# The leaf node of {}, at the hub: an account of its own, and what that has of the account of the operator and the\n\
-         # buckets. Each leaf node has a name of its own in place of {LEAF}; of {BUCKETS} there is one, with all their imports.\n\
+        "# At the hub, for the leaf node of {}, or for devices that connect there: an account of its own, and what that has of\n\
+         # the account of the operator and the buckets. Each leaf node has a name of its own in place of {LEAF}; of {BUCKETS}\n\
+         # there is one, with the imports of all. Without `no_auth_user`, nobody gets in who does not say who it is.\n\
          accounts: {{\n  {BUCKETS}: {{\n    jetstream: enabled\n    # users: [ {{ user: operator, password: \"…\" }} ]\n\
          {exports}{commands}  }}\n  {LEAF}: {{\n    # users: [ {{ user: leaf, password: \"…\" }} ]\n{own}{imports}  }}\n}}\n",
         whom.join(", ")
