@@ -31,6 +31,8 @@ pub(super) enum Input {
 }
 
 struct Fact {
+    /// Under which the stream knows it.
+    id: String,
     subject: String,
     payload: Vec<u8>,
     again: Again,
@@ -66,9 +68,9 @@ pub(super) fn run(link: &Arc<Link>, inputs: &Receiver<Input>, acks: SyncSender<I
         let wait = due.map_or(IDLE, |due| due.saturating_sub(now()));
         match inputs.recv_timeout(wait) {
             Ok(Input::Fact { seq, subject, payload }) => {
-                results
-                    .open
-                    .insert(seq, Fact { subject, payload, again: Again::default(), due: Duration::ZERO });
+                let id = format!("{}-{}-{seq}", link.hello.agent, link.hello.epoch);
+                let again = Again::default();
+                results.open.insert(seq, Fact { id, subject, payload, again, due: Duration::ZERO });
                 results.publish(seq);
             }
             Ok(Input::Ack(message)) => results.answered(&message),
@@ -142,8 +144,8 @@ impl Results<'_> {
     fn publish(&mut self, seq: u64) {
         let Some(fact) = self.open.get_mut(&seq) else { return };
         fact.due = now() + fact.again.next();
-        let id = format!("{}-{}-{seq}", self.link.hello.agent, self.link.hello.epoch);
-        let headers = [("Nats-Msg-Id", id.as_str()), ("Nats-Expected-Stream", self.expect.stream.as_str())];
+        let headers =
+            [("Nats-Msg-Id", fact.id.as_str()), ("Nats-Expected-Stream", self.expect.stream.as_str())];
         let reply = format!("{}.{seq}", self.inbox);
         match self.connection.publish(&fact.subject, Some(&reply), &headers, &fact.payload) {
             Ok(()) => {}
@@ -188,6 +190,30 @@ impl Results<'_> {
         self.link.out.say(&FromLink::Acked { seq, stream_sequence });
     }
 
+    /// Under its subject there is nothing where the stream says that it has its id.
+    fn missing(&mut self, seq: u64, sequence: u64) {
+        let info = self.link.stream.stream_info(&self.expect.stream, ANSWER);
+        self.link.pulse.note(&info, &self.link.out);
+        match info {
+            // It was there, and a limit of the stream has taken it since.
+            Ok(info) if sequence < info.first_seq => self.done(seq, sequence),
+            // Somebody else took the id, for something of their own, or it was deleted there. It goes under one that nobody
+            // can guess; should it come twice, it is the same.
+            Ok(_) => {
+                log::warn!(
+                    "somebody else has the id of fact {seq} in the stream: it is published under another"
+                );
+                let unguessable = self.connection.new_inbox();
+                if let Some(fact) = self.open.get_mut(&seq) {
+                    fact.id = format!("{}-{unguessable}", fact.id);
+                }
+                self.publish(seq);
+            }
+            // It is published again when its time has come.
+            Err(error) => log::debug!("fact {seq}: {error}"),
+        }
+    }
+
     /// The stream has something under this id: what?
     fn compare(&mut self, seq: u64, sequence: u64) {
         let Some(fact) = self.open.get(&seq) else { return };
@@ -210,8 +236,7 @@ impl Results<'_> {
                 let payload = if payload.len() < LINK_FRAME_BYTES / 2 { payload } else { Vec::new() };
                 self.link.out.say(&FromLink::Duplicate { seq, stream_sequence: sequence, payload });
             }
-            // It was there, and a limit of the stream has taken it since.
-            (None, Ok(()) | Err(NatsError::Given(_))) => self.done(seq, sequence),
+            (None, Ok(()) | Err(NatsError::Given(_))) => self.missing(seq, sequence),
             (None, Err(error)) => {
                 self.link.pulse.note::<()>(&Err(error), &self.link.out);
             }

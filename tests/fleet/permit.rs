@@ -211,6 +211,31 @@ fn without_permissions_each_of_these_attempts_succeeds() {
 }
 
 #[test]
+fn whoever_takes_the_ids_of_anothers_results_keeps_none_of_them_from_the_stream() {
+    let [pi, _, evil, _, accounts] = <[String; 5]>::try_from(permits(&["pi", "evil"], "lab")).unwrap();
+    let hub = hub_of_accounts(&[("line", &accounts)], &[]);
+    let leaf = leaf(&hub, "line", &[("pi", &pi), ("evil", &evil)]);
+    let url = leaf.url();
+    let fleet = staged(hub, leaf);
+    let thief = Thief::new(&url, &fleet);
+    // It would have to know the epoch, which is random and told to the hub alone.
+    let (last, epoch) = fleet
+        .stream()
+        .iter()
+        .filter_map(|fact| Some((fact["seq"].as_u64()?, fact["epoch"].as_str()?.to_owned())))
+        .max()
+        .unwrap();
+    for seq in last + 1..last + 10 {
+        thief.takes_the_id(&format!("pi-{epoch}-{seq}"));
+    }
+    for _ in 0..2 {
+        assert!(fleet.device.leafcron(&["run", "own", "--wait"]).status.success());
+    }
+    let stream = fleet.settled();
+    assert_eq!(stream.iter().filter(|fact| fact["job"] == "own").count(), 2);
+}
+
+#[test]
 fn what_a_stream_delivers_to_a_device_is_no_command() {
     let hub = plain_hub(&[("line", "")]);
     let leaf = leaf(&hub, "line", &[("pi", ""), ("evil", "")]);

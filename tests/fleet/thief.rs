@@ -72,6 +72,17 @@ impl Thief {
         });
     }
 
+    /// Publishes in its own name under this id.
+    pub(super) fn takes_the_id(&self, id: &str) {
+        let headers: nats::HeaderMap = [("Nats-Msg-Id", id)].into_iter().collect();
+        let inbox = self.inbox();
+        let answers = self.client.subscribe(&inbox).unwrap();
+        let subject = "leafcron.run.evil.id";
+        self.client.publish_with_reply_or_headers(subject, Some(&inbox), Some(&headers), "{}").unwrap();
+        let answer = String::from_utf8(answers.next_timeout(Duration::from_secs(10)).unwrap().data).unwrap();
+        assert!(answer.contains("\"seq\"") && !answer.contains("duplicate"), "{answer}");
+    }
+
     /// What is its own to do: were it not, nothing would be shown by what it cannot do.
     pub(super) fn does_what_it_may(&self) {
         let own = "CONSUMER.CREATE.KV_leafcron-jobs.evil.$KV.leafcron-jobs.agent.evil.>";
