@@ -7,7 +7,7 @@ use leafcron::job::VerdictState;
 use serde_json::json;
 
 use super::device::{text_of, wait_for};
-use super::rig::Fleet;
+use super::rig::{Fleet, stock};
 use super::servers::{Hub, Leaf};
 use super::thief::{self, ATTEMPTS, Attempt, Thief};
 
@@ -233,6 +233,29 @@ fn whoever_takes_the_ids_of_anothers_results_keeps_none_of_them_from_the_stream(
     }
     let stream = fleet.settled();
     assert_eq!(stream.iter().filter(|fact| fact["job"] == "own").count(), 2);
+}
+
+#[test]
+fn a_device_cannot_delete_what_all_others_say_by_a_header_of_its_own_state() {
+    let fleet = Fleet::waiting("", "");
+    // As stock tools make a bucket.
+    let config = nats::kv::Config { bucket: "leafcron-state".to_owned(), ..Default::default() };
+    let state = stock(&fleet.hub).create_key_value(&config).unwrap();
+    state.put("pi.job", "{}").unwrap();
+    let client = nats::Options::new().connect(fleet.hub.url()).unwrap();
+    let rolls_up = || {
+        let headers: nats::HeaderMap = [("Nats-Rollup", "all")].into_iter().collect();
+        let answers = client.subscribe("_INBOX.evil").unwrap();
+        let subject = "$KV.leafcron-state.evil";
+        client.publish_with_reply_or_headers(subject, Some("_INBOX.evil"), Some(&headers), "{}").unwrap();
+        let answer = answers.next_timeout(std::time::Duration::from_secs(10)).unwrap();
+        !String::from_utf8(answer.data).unwrap().contains("\"error\"")
+    };
+    assert!(rolls_up() && state.get("pi.job").unwrap().is_none(), "so it is without `hub init`");
+    let made = fleet.hub(&["init"]);
+    assert!(made.status.success(), "{}", text_of(&made.stderr));
+    state.put("pi.job", "{}").unwrap();
+    assert!(!rolls_up() && state.get("pi.job").unwrap().is_some());
 }
 
 #[test]

@@ -34,14 +34,21 @@ pub(super) fn init(centre: &Centre, replicas: u8, keep: Duration, as_json: bool)
         fields.insert("republish".to_owned(), republish);
         fields.insert("max_msg_size".to_owned(), VALUE_BYTES.into());
     }
-    make(centre, &wanted, &["republish"], &mut report)?;
+    let hints = "without republish devices find changes within a minute, not at once";
+    make(centre, &wanted, &[("republish", hints)], &mut report)?;
     let id = centre.stream.kv_create(&jobs, "meta.id", random()?.as_bytes(), ANSWER);
     match id {
         Ok(_) => report.done.push(format!("{jobs}: meta.id written; it tells this bucket from any other")),
         Err(NatsError::Api { err_code: ALREADY_CREATED_AS, .. }) => {}
         Err(error) => return Err(cannot(&error)),
     }
-    make(centre, &bucket(&centre.name("state"), replicas), &[], &mut report)?;
+    let mut wanted = bucket(&centre.name("state"), replicas);
+    if let Some(fields) = wanted.as_object_mut() {
+        // Each device puts its own keys: by a header of one of them it would have all others deleted.
+        fields.insert("allow_rollup_hdrs".to_owned(), false.into());
+    }
+    let rollup = "with it each device can delete what all others say";
+    make(centre, &wanted, &[("allow_rollup_hdrs", rollup)], &mut report)?;
     let prefix = &centre.prefix;
     let runs = json!({
         "name": centre.name("runs"),
@@ -87,7 +94,12 @@ fn bucket(name: &str, replicas: u8) -> Value {
 }
 
 /// Makes a stream that is not there; of one that is, mends what leafcron cannot do without, and says what else differs.
-fn make(centre: &Centre, wanted: &Value, needed: &[&str], report: &mut Report) -> Result<(), Failure> {
+fn make(
+    centre: &Centre,
+    wanted: &Value,
+    needed: &[(&str, &str)],
+    report: &mut Report,
+) -> Result<(), Failure> {
     let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();
     let there = centre.stream.stream_info(name, ANSWER);
     let config = there.as_ref().map_or(wanted, |info| &info.config);
@@ -113,14 +125,15 @@ fn mend(
     name: &str,
     wanted: &Value,
     info: &StreamInfo,
-    needed: &[&str],
+    needed: &[(&str, &str)],
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let is_needed = |field: &str| needed.iter().any(|(name, _)| *name == field);
     let differs: Vec<&str> = differing(wanted, &info.config);
-    let missing: Vec<&str> = differs.iter().filter(|field| needed.contains(field)).copied().collect();
+    let missing: Vec<&str> = differs.iter().filter(|field| is_needed(field)).copied().collect();
     let other: Vec<String> = differs
         .iter()
-        .filter(|field| !needed.contains(field))
+        .filter(|field| !is_needed(field))
         .map(|field| {
             format!(
                 "{field} is {}, and would be {}",
@@ -141,11 +154,16 @@ fn mend(
         let updated = centre.stream.api(&format!("STREAM.UPDATE.{name}"), &config, ANSWER);
         match updated {
             Ok(_) => report.done.push(format!("{name}: there already; {} set", missing.join(", "))),
-            Err(error) => report.warnings.push(format!(
-                "{name} has no {}, and this server does not let it be set ({}): without republish devices find changes within a minute, not at once",
-                missing.join(", "),
-                chain(&error)
-            )),
+            Err(error) => {
+                let why: Vec<&str> =
+                    needed.iter().filter(|(field, _)| missing.contains(field)).map(|(_, why)| *why).collect();
+                report.warnings.push(format!(
+                    "{name} needs another {}, and this server does not let it be set ({}): {}",
+                    missing.join(", "),
+                    chain(&error),
+                    why.join("; ")
+                ));
+            }
         }
     }
     if !other.is_empty() {
