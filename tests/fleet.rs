@@ -9,6 +9,7 @@
 )]
 
 mod fleet {
+    mod apply;
     mod commands;
     mod confined;
     mod definitions;
@@ -18,6 +19,7 @@ mod fleet {
     mod hub;
     mod patience;
     mod permit;
+    mod problems;
     mod results;
     mod rig;
     #[path = "../servers/mod.rs"]

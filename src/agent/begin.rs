@@ -38,9 +38,9 @@ impl Agent {
         let now = clock::now(trust);
         let boot = clock::boot_id().map_err(|why| AgentError::new("learn which boot this is", why))?;
         let (journal, recovered) = open_journal(&config, now)?;
-        let runtime =
-            Runtime::open(&config.run_dir).map_err(|error| AgentError::new("open the runtime", error))?;
-        let runtime = runtime.with_live_output(live_bytes(config.max_runs));
+        let runtime = Runtime::open(&config.run_dir)
+            .map_err(|error| AgentError::new("open the runtime", error))?
+            .with_live_output(live_bytes(config.max_runs));
         let listener = Listener::bind(&config.run_dir)
             .map_err(|error| AgentError::new("open the control socket", error))?
             .shutting_out(link_uid());
@@ -54,7 +54,6 @@ impl Agent {
 
         let link = new_link(&config, epoch, &image, (durable, next_seq.saturating_sub(1)), now)?;
         let last_success = last_success(&image);
-
         let (inbox, happenings) = bounded(INBOX);
         let writer = Writer::start(journal, inbox.clone()).map_err(doing("start the journal's thread"))?;
         let timer = Rc::new(Timer::new().map_err(doing("make a timer"))?);
@@ -106,13 +105,9 @@ impl Agent {
             agent.step(Event::Booted { boot });
         }
         agent.start_link();
-        log::info!(
-            "leafcrond {} on {}: {} jobs in force, {} refused",
-            env!("CARGO_PKG_VERSION"),
-            agent.config.agent,
-            loaded.accepted.len(),
-            loaded.rejected.len()
-        );
+        let (accepted, rejected) = (loaded.accepted.len(), loaded.rejected.len());
+        let (version, name) = (env!("CARGO_PKG_VERSION"), &agent.config.agent);
+        log::info!("leafcrond {version} on {name}: {accepted} jobs in force, {rejected} refused");
         Ok((agent, happenings))
     }
 

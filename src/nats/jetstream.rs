@@ -61,6 +61,9 @@ struct StateWire {
     num_subjects: u64,
 }
 
+/// Publish only if the newest message of the subject has this sequence.
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+
 impl JetStream {
     /// The JetStream of `domain`, wherever the connection leads.
     #[must_use]
@@ -178,7 +181,37 @@ impl JetStream {
         value: &[u8],
         within: Duration,
     ) -> Result<PubAck, NatsError> {
-        self.kv_write(bucket, key, &[("Nats-Expected-Last-Subject-Sequence", "0")], value, within)
+        self.kv_write(bucket, key, &[(EXPECTED_LAST, "0")], value, within)
+    }
+
+    /// Writes a key whose last message, a deletion too, has this sequence; 0: it has none.
+    ///
+    /// # Errors
+    /// It has another: an [`NatsError::Api`] with `err_code` 10071. And those of [`publish`](Self::publish).
+    pub fn kv_update(
+        &self,
+        bucket: &str,
+        key: &str,
+        value: &[u8],
+        last: u64,
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        self.kv_write(bucket, key, &[(EXPECTED_LAST, &last.to_string())], value, within)
+    }
+
+    /// Marks a key as deleted whose last message has this sequence; 0: it has none.
+    ///
+    /// # Errors
+    /// Those of [`kv_update`](Self::kv_update).
+    pub fn kv_delete_last(
+        &self,
+        bucket: &str,
+        key: &str,
+        last: u64,
+        within: Duration,
+    ) -> Result<PubAck, NatsError> {
+        let headers = [("KV-Operation", "DEL"), (EXPECTED_LAST, &last.to_string())];
+        self.kv_write(bucket, key, &headers, &[], within)
     }
 
     /// Marks a key as deleted.

@@ -118,8 +118,15 @@ fn a_key_is_put_created_once_and_deleted_through_the_leaf_and_at_the_hub() {
         assert_eq!(bucket.get("k").unwrap().unwrap(), b"1");
         let refused = stream.kv_create("b", "k", b"2", WITHIN);
         assert!(matches!(refused, Err(NatsError::Api { err_code: 10_071, .. })), "{refused:?}");
-        stream.kv_delete("b", "k", WITHIN).unwrap();
+        let deleted = stream.kv_delete("b", "k", WITHIN).unwrap();
         assert_eq!(bucket.get("k").unwrap(), None);
+        // Written over only what was seen.
+        let second = stream.kv_update("b", "k", b"2", deleted.sequence, WITHIN).unwrap();
+        let late = stream.kv_update("b", "k", b"3", first.sequence, WITHIN);
+        assert!(matches!(late, Err(NatsError::Api { err_code: 10_071, .. })), "{late:?}");
+        let late = stream.kv_delete_last("b", "k", first.sequence, WITHIN);
+        assert!(matches!(late, Err(NatsError::Api { err_code: 10_071, .. })), "{late:?}");
+        stream.kv_delete_last("b", "k", second.sequence, WITHIN).unwrap();
         let nowhere = stream.kv_put("no-such-bucket", "k", b"1", WITHIN);
         assert!(
             matches!(nowhere, Err(NatsError::NoResponders { .. } | NatsError::TimedOut { .. })),

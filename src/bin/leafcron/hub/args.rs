@@ -80,6 +80,27 @@ pub(crate) enum Verb {
         #[arg(long)]
         unchecked: bool,
     },
+    /// Make the jobs of a device or a group equal a directory of jobs files: shows the difference, then sends it
+    Apply {
+        /// A directory of *.toml, as jobs.d
+        dir: PathBuf,
+        #[command(flatten)]
+        scope: Scope,
+        #[command(flatten)]
+        wait: Wait,
+        /// Show the difference, and send nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Withdraw orphans too: what devices keep since a bucket lost it without withdrawing it
+        #[arg(long)]
+        adopt: bool,
+        /// Let a directory without a job take every job away
+        #[arg(long)]
+        allow_empty: bool,
+        /// Send what this version would refuse: newer devices may know more
+        #[arg(long)]
+        unchecked: bool,
+    },
     /// Take a job away, and wait until it is gone
     Remove {
         /// The job
@@ -128,6 +149,20 @@ pub(crate) enum Verb {
         /// Their groups, as in their `leafcrond.toml`; everyone is in `all`
         #[arg(long, value_name = "NAMES", value_delimiter = ',')]
         groups: Vec<Name>,
+    },
+    /// What an operator has to look at: devices that are silent, numbers that are missing, what is refused, fails or is overdue,
+    /// keys that nobody reads; exit 1 if there is any
+    Problems,
+    /// Forget a device that is gone for good: what it said of itself
+    Forget {
+        /// The device
+        agent: AgentName,
+        /// Its own definitions too
+        #[arg(long)]
+        jobs: bool,
+        /// Although it was heard of lately
+        #[arg(long)]
+        force: bool,
     },
     /// The devices: when each was seen, what it runs, what fails
     Agents,
@@ -215,12 +250,30 @@ pub(crate) struct Scope {
 impl Scope {
     /// The key of a job, and its source as verdicts name it.
     pub(crate) fn key(&self, job: &JobName) -> (String, String) {
+        (format!("{}.{job}", self.prefix()), self.source())
+    }
+
+    /// What its keys begin with.
+    pub(crate) fn prefix(&self) -> String {
+        self.agent.as_ref().map_or_else(|| self.source(), |agent| format!("agent.{agent}"))
+    }
+
+    /// As verdicts name it.
+    pub(crate) fn source(&self) -> String {
         match (&self.agent, &self.group) {
-            (Some(agent), _) => (format!("agent.{agent}.{job}"), "agent".to_owned()),
-            (None, group) => {
-                let group = group.as_ref().map(ToString::to_string).unwrap_or_default();
-                (format!("group.{group}.{job}"), format!("group.{group}"))
-            }
+            (None, Some(group)) => format!("group.{group}"),
+            _ => "agent".to_owned(),
+        }
+    }
+}
+
+/// For people.
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.agent, &self.group) {
+            (Some(agent), _) => write!(f, "device {agent}"),
+            (None, Some(group)) => write!(f, "group {group}"),
+            (None, None) => Ok(()),
         }
     }
 }

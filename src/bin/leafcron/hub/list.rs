@@ -1,10 +1,9 @@
 //! `leafcron hub list`, `show` and `agents`: what devices say.
 
-use leafcron::job::units::parse_duration;
-use leafcron::job::{AgentName, Heartbeat, JobName, Verdict};
+use leafcron::job::{AgentName, JobName, Verdict};
 use serde_json::{Value, json};
 
-use super::{Centre, past};
+use super::{Beat, Centre, past};
 use crate::answer::{Answer, Failure};
 use crate::here::Here;
 use crate::history::{self, Outputs};
@@ -117,9 +116,9 @@ pub(super) fn show(
 }
 
 pub(super) fn agents(centre: &Centre, here: &Here, as_json: bool) -> Result<Answer, Failure> {
-    let beats = centre.heartbeats()?;
+    let beats = centre.beats("*")?;
     if as_json {
-        return Answer::json(&beats);
+        return Answer::json(&beats.iter().map(|beat| &beat.said).collect::<Vec<_>>());
     }
     if beats.is_empty() {
         return Ok(Answer::text("no device has been heard of\n"));
@@ -135,11 +134,11 @@ pub(super) fn agents(centre: &Centre, here: &Here, as_json: bool) -> Result<Answ
         "LAST SUCCESS",
         "GROUPS",
     ]);
-    for beat in &beats {
-        let silent = if is_silent(beat, here) { " SILENT" } else { "" };
+    for heard @ Beat { said: beat, stored } in &beats {
+        let silent = if heard.is_silent(here.now) { " SILENT" } else { "" };
         table.row([
             beat.agent.to_string(),
-            here.distance(beat.at) + silent,
+            here.distance(*stored) + silent,
             beat.version.clone(),
             words::word(beat.clock) + beat.provisional.map_or("", |_| ", not plausible"),
             beat.jobs.to_string(),
@@ -156,10 +155,4 @@ pub(super) fn agents(centre: &Centre, here: &Here, as_json: bool) -> Result<Answ
         }
     }
     Ok(Answer::text(table.render("")))
-}
-
-/// Whether a device has missed two of its heartbeats.
-fn is_silent(beat: &Heartbeat, here: &Here) -> bool {
-    let every = parse_duration(&beat.heartbeat).unwrap_or(core::time::Duration::from_secs(900));
-    here.now.since(beat.at) > every * 5 / 2
 }

@@ -1,20 +1,26 @@
 //! `leafcron hub`: the fleet's operator asks the hub's buckets and stream, and devices through it.
 
+mod apply;
 mod args;
 mod command;
+mod fates;
+mod forget;
 mod init;
 mod list;
 mod past;
 mod permit;
+mod problems;
 mod push;
 mod reach;
 mod verdict;
+mod wanted;
 
 use core::time::Duration;
 use std::io::Read as _;
 use std::thread;
 
-use leafcron::job::{AgentName, Heartbeat, RecordJson, Request, RunId, Verdict};
+use leafcron::job::units::parse_duration;
+use leafcron::job::{AgentName, Heartbeat, RecordJson, Request, RunId, Verdict, WallTime};
 use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings, Stored, Trouble};
 
 pub(crate) use args::Hub;
@@ -33,6 +39,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PULL: Duration = Duration::from_secs(3);
 const TRIES: usize = 4;
 
+/// How often a device speaks that does not say how often.
+const HEARTBEAT: Duration = Duration::from_secs(900);
+
 /// Between two attempts to reach the hub again, for whoever goes on without it.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -42,6 +51,21 @@ struct Place {
     /// When it was made: another one is read from its beginning.
     created: String,
     next: u64,
+}
+
+/// A device's last word.
+struct Beat {
+    said: Heartbeat,
+    /// When it came, by the hub's clock: a device's own may show anything.
+    stored: WallTime,
+}
+
+impl Beat {
+    /// Whether the device has missed two of its heartbeats.
+    fn is_silent(&self, now: WallTime) -> bool {
+        let every = parse_duration(&self.said.heartbeat).unwrap_or(HEARTBEAT);
+        now.since(self.stored) > every * 5 / 2
+    }
 }
 
 /// The hub.
@@ -71,9 +95,20 @@ pub(crate) fn hub(hub: &Hub, here: &Here, json: bool) -> Result<Answer, Failure>
         Verb::Push { file, scope, wait, unchecked } => {
             push::push(&centre, here, file, scope, wait, *unchecked, json)
         }
+        Verb::Apply { dir, scope, wait, dry_run, adopt, allow_empty, unchecked } => {
+            let choice = apply::Choice {
+                judge: wanted::Judge::of(*unchecked),
+                dry_run: *dry_run,
+                adopt: *adopt,
+                allow_empty: *allow_empty,
+            };
+            apply::apply(&centre, here, dir, scope, wait, choice, json)
+        }
         Verb::Remove { job, scope, wait } => push::remove(&centre, here, job, scope, wait, json),
         Verb::List { agent } => list::list(&centre, agent.as_ref(), json),
         Verb::Show { agent, job } => list::show(&centre, here, agent, job, json),
+        Verb::Problems => problems::problems(&centre, here, json),
+        Verb::Forget { agent, jobs, force } => forget::forget(&centre, here, agent, *jobs, *force, json),
         Verb::Agents => list::agents(&centre, here, json),
         Verb::History { agent, job, limit, follow, output } => {
             let asked = past::Asked { agent: agent.as_ref(), job: job.as_ref(), output: *output, json };
@@ -211,10 +246,16 @@ impl Centre {
 
     /// What the devices say of themselves, each under its own name.
     fn heartbeats(&self) -> Result<Vec<Heartbeat>, Failure> {
+        Ok(self.beats("*")?.into_iter().map(|beat| beat.said).collect())
+    }
+
+    /// The same of some, and when it came here.
+    fn beats(&self, of: &str) -> Result<Vec<Beat>, Failure> {
         let mut beats = Vec::new();
-        self.keys("state", "*", &mut |key, stored| {
-            let beat = serde_json::from_slice::<Heartbeat>(&stored.payload).ok();
-            beats.extend(beat.filter(|beat| beat.agent.as_str() == key));
+        self.keys("state", of, &mut |key, stored| {
+            let said = serde_json::from_slice::<Heartbeat>(&stored.payload).ok();
+            let stored = WallTime::from_millis(stored.at_nanos / 1_000_000);
+            beats.extend(said.filter(|said| said.agent.as_str() == key).map(|said| Beat { said, stored }));
         })?;
         Ok(beats)
     }
