@@ -165,3 +165,47 @@ fn the_operator_pauses_resumes_and_reads_along() {
     assert!(code == Some(1) && why.contains("own is the device's own"), "{why}");
     assert!(fleet.device.leafcron(&["stop", "own"]).status.success());
 }
+
+#[test]
+fn a_flood_of_commands_is_bounded_answered_and_delays_no_fire() {
+    const FLOOD: usize = 1_000;
+    let fleet = Fleet::new("", "[job.tick]\nschedule = \"@every 1s\"\ncommand = \"true\"\n");
+    let job =
+        format!(r#"{{"schedule":"@yearly","command":"echo ran >> {}"}}"#, fleet.device.path("ran").display());
+    let sequence = fleet.put("agent.pi.job", job);
+    fleet.wait_for_verdict("job", |verdict| verdict.sequence == Some(sequence));
+    fleet.device.wait_for_finals("tick", 2);
+    let connection = nats::Options::new().connect(fleet.hub.url()).unwrap();
+    let inbox = connection.new_inbox();
+    let answers = connection.subscribe(&inbox).unwrap();
+    let not_after = soon();
+    for n in 0..FLOOD {
+        let command =
+            json!({"verb": "pause", "job": "job", "id": format!("flood-{n}"), "not_after": not_after});
+        connection.publish_request("leafcron.cmd.pi", &inbox, command.to_string()).unwrap();
+    }
+    connection.flush().unwrap();
+    // What it cannot take it drops or refuses, and says so; what it takes it remembers, and no more than it can.
+    let mut taken = 0;
+    let mut refused = 0;
+    while let Ok(answer) = answers.next_timeout(Duration::from_secs(3)) {
+        let answer: Value = serde_json::from_slice(&answer.data).unwrap();
+        match answer["refused"]["kind"].as_str() {
+            None => taken += 1,
+            Some("busy") => refused += 1,
+            Some(other) => panic!("{other}: {answer}"),
+        }
+    }
+    assert!((1..=leafcron::job::limits::COMMAND_IDS).contains(&taken), "{taken} taken, {refused} refused");
+    // It is there, and what it took it knows.
+    wait_for("it answers again", || {
+        (ask(&fleet, &json!({"verb": "status"}))["status"]["agent"] == "pi").then_some(())
+    });
+    let again = json!({"verb": "pause", "job": "job", "id": "flood-0", "not_after": not_after});
+    assert!(ask(&fleet, &again)["refused"].is_null());
+    let before = fleet.device.records("tick").len();
+    let ticks = fleet.device.wait_for_finals("tick", before + 2);
+    let dues: Vec<i64> = ticks.iter().map(|record| record.due.millis() / 1_000).collect();
+    assert!(dues.windows(2).all(|pair| pair[1] == pair[0] + 1), "each second, and each once: {dues:?}");
+    assert!(ticks.iter().all(|record| record.outcome == leafcron::job::Outcome::Succeeded), "{ticks:?}");
+}
