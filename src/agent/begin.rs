@@ -14,7 +14,7 @@ use crate::gate::Probe;
 use crate::job::{BootId, Epoch, EventKind, Image, Now, OpenIntent, Outcome, WallTime, limits};
 use crate::runtime::{Runtime, Since};
 use crate::scheduler::{Effects, Event, Plan, Scheduler, Settings};
-use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, Unsent};
+use crate::store::{Journal, Options, Outbox, RealDisk, Recovered, StoreError, Unsent};
 
 use super::answer::Asker;
 use super::clock::{self, Trust};
@@ -158,14 +158,29 @@ fn live_bytes(max_runs: usize) -> u32 {
     limits::LIVE_RUN_BYTES.min(limits::LIVE_BYTES / runs)
 }
 
+/// How often, and how many times, the lock of an agent that ends is looked at.
+const LOCK_LOOK: core::time::Duration = core::time::Duration::from_millis(100);
+const LOCK_LOOKS: u32 = 20;
+
 fn open_journal(config: &Config, now: Now) -> Result<(Journal<RealDisk>, Recovered), AgentError> {
     let what = || format!("open the state directory {}", config.state_dir.display());
-    let disk = RealDisk::open(&config.state_dir).map_err(|error| AgentError::new(what(), error))?;
     let fresh_epoch = fresh_epoch().map_err(|error| AgentError::new("read random bits", error))?;
     let unsent = if config.nats.is_some() { Unsent::Kept } else { Unsent::History };
-    let (disk_bytes, history) = (config.disk, config.history);
-    let options = Options { disk_bytes, history, fresh_epoch, machine: machine::names(), now, unsent };
-    let opened = Journal::open(disk, options).map_err(|error| AgentError::new(what(), error))?;
+    let open = || {
+        let disk = RealDisk::open(&config.state_dir).map_err(|error| AgentError::new(what(), error))?;
+        let (disk_bytes, history, machine) = (config.disk, config.history, machine::names());
+        Ok(Journal::open(disk, Options { disk_bytes, history, fresh_epoch, machine, now, unsent }))
+    };
+    let mut opened = open()?;
+    // One that was killed a moment ago may not be gone yet.
+    for _ in 0..LOCK_LOOKS {
+        if !matches!(opened, Err(StoreError::Locked { .. })) {
+            break;
+        }
+        std::thread::sleep(LOCK_LOOK);
+        opened = open()?;
+    }
+    let opened = opened.map_err(|error| AgentError::new(what(), error))?;
     let Recovered { epoch, old_epoch, .. } = &opened.1;
     if let Some(old) = old_epoch {
         log::error!(
