@@ -40,6 +40,15 @@ impl Agent {
         }
     }
 
+    /// The same for a heartbeat, which nobody asked for: of the firmware's flags what a gate read last.
+    pub(super) fn quiet_readings(&self) -> Readings {
+        Readings {
+            throttled: self.core.readings().throttled,
+            disk_available: self.core.readings().disk_available.clone(),
+            ..self.probe.read(&Wanted::machine().quietly())
+        }
+    }
+
     /// Answers when the paths have been looked at, or when one of them takes too long.
     pub(super) fn doctor(&mut self, reply: Sender<Reply>) {
         let now = self.now();

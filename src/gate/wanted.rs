@@ -53,6 +53,13 @@ impl Wanted {
     pub fn machine() -> Self {
         Self { resources: Resource::ALL.into(), disk_available: BTreeSet::new() }
     }
+
+    /// The same but for what leaves a trace: to read the firmware's flags makes the kernel warn.
+    #[must_use]
+    pub fn quietly(mut self) -> Self {
+        self.resources.remove(&Resource::Throttled);
+        self
+    }
 }
 
 impl<'a> FromIterator<&'a Require> for Wanted {

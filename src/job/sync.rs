@@ -116,7 +116,7 @@ pub struct Heartbeat {
     pub acked_through: u64,
     /// The number that the next record will have.
     pub next_seq: u64,
-    /// The last readings of the machine.
+    /// What can be read of the machine; of `disk_available` and `throttled` what was read last for a gate.
     #[serde(default, skip_serializing_if = "Readings::is_empty")]
     pub readings: Readings,
 }

@@ -23,7 +23,8 @@ fn is_problem(fleet: &Fleet, kind: &str, agent: &str, what: &str) -> bool {
 #[test]
 fn a_fleet_that_is_well_has_none_and_each_kind_is_named() {
     let fleet = Fleet::new("", "[job.bad]\nschedule = \"@yearly\"\ncommand = \"exit 3\"\n");
-    wait_for("the device is known", || fleet.heartbeat());
+    let beat = wait_for("the device is known", || fleet.heartbeat());
+    assert!(beat.readings.memory_available.is_some_and(|bytes| bytes > 0), "{beat:?}");
     wait_for("all is well", || problems(&fleet).is_empty().then_some(()));
     assert_eq!(text_of(&fleet.hub(&["problems"]).stdout), "no problem is known\n");
 

@@ -138,7 +138,7 @@ impl Agent {
             last_success: self.last_success,
             acked_through: acked.through,
             next_seq: self.writer.status().next_seq,
-            readings: self.core.readings().clone(),
+            readings: self.quiet_readings(),
         }
     }
 }

@@ -17,10 +17,7 @@ impl Probe {
     /// The requirements that cannot be read here, or by something else in their place.
     #[must_use]
     pub fn shortcomings(&self) -> Vec<Shortcoming> {
-        let mut wanted = Wanted::machine();
-        // To read it makes the kernel warn.
-        wanted.resources.remove(&Resource::Throttled);
-        let mut readings = self.read(&wanted);
+        let mut readings = self.read(&Wanted::machine().quietly());
         readings.throttled = heat::is_told(&self.root).then_some(crate::job::Throttled(0));
         Resource::ALL
             .into_iter()
