@@ -26,6 +26,7 @@ mod fleet {
     #[expect(dead_code, reason = "shared with the tests of the transport")]
     mod servers;
     mod thief;
+    mod topologies;
     mod trouble;
     mod trust;
 }

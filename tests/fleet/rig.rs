@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use leafcron::job::{Heartbeat, Verdict};
-use leafcron::nats::{Connection, From, JetStream, Read, Settings};
+use leafcron::nats::{Connection, From, JetStream, NatsError, Read, Settings};
 use nats::kv;
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ use super::device::{Rig, text_of, wait_for};
 use super::servers::{Hub, Leaf};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// One answer to a reading, which is begun again.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Fleet {
     // The device goes first, then the servers that it speaks to.
@@ -159,20 +161,22 @@ impl Fleet {
         serde_json::from_slice(&state.get("pi").ok()??).ok()
     }
 
-    /// All messages of the stream of results, in its order.
+    /// All messages of the stream of results, in its order: a cluster that looks for a leader answers a moment later.
     pub(super) fn stream(&self) -> Vec<Value> {
+        wait_for("the stream can be read", || self.try_stream().ok())
+    }
+
+    fn try_stream(&self) -> Result<Vec<Value>, NatsError> {
         let settings = Settings::new(vec![self.hub.url()], "test");
-        let connection = Connection::connect(&settings, PATIENCE, |_| {}).unwrap();
+        let connection = Connection::connect(&settings, PATIENCE, |_| {})?;
         let stream = JetStream::new(connection, "hub");
         let mut found = Vec::new();
         let read = Read { stream: "leafcron-runs", consumer: "test", filter: "leafcron.>", from: From::All };
-        stream
-            .read(&read, PATIENCE, &mut |stored| {
-                found.push(serde_json::from_slice(&stored.payload).unwrap());
-                Ok(())
-            })
-            .unwrap();
-        found
+        stream.read(&read, READ_PATIENCE, &mut |stored| {
+            found.push(serde_json::from_slice(&stored.payload).unwrap());
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Waits until everything that is numbered is acknowledged, and holds the stream against promise 4: each number of

@@ -37,6 +37,7 @@ pub(super) struct Hub {
     pub(super) server: Server,
     /// By which leaf nodes join it.
     pub(super) line: Line,
+    name: String,
 }
 
 /// A leaf node.
@@ -51,6 +52,11 @@ impl Hub {
 
     /// With more lines of configuration.
     pub(super) fn with(more: &str) -> Self {
+        Self::named("hub", more)
+    }
+
+    /// The same, called so: one of a cluster.
+    pub(super) fn named(name: &str, more: &str) -> Self {
         let (port, leaf_port) = (free_port(), free_port());
         let line = Line::to(SocketAddr::from(([127, 0, 0, 1], leaf_port)));
         let server = Server::new(port, |dir| {
@@ -62,9 +68,15 @@ impl Hub {
                 "advertise: \"127.0.0.1:7422\"",
                 &format!("advertise: \"{}\"", line.address()),
             );
+            let text = replaced(&text, "server_name: hub", &format!("server_name: {name}"));
             replaced(&text, "\"./leafcron-hub\"", &format!("{:?}", dir.join("store"))) + SMALL + more
         });
-        Self { server, line }
+        Self { server, line, name: name.to_owned() }
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> String {
+        self.name.clone()
     }
 
     /// Where leaf nodes join.
@@ -124,6 +136,22 @@ impl Leaf {
     /// The same, that joins as `user:password@host:port`.
     pub(super) fn joining(hub: &str, more: &str) -> Self {
         Self::of_remote(&format!("\"nats://{hub}\""), more)
+    }
+
+    /// The same, of a hub of several servers.
+    pub(super) fn of_remotes(hubs: &[&Hub]) -> Self {
+        let urls: Vec<String> = hubs.iter().map(|hub| format!("\"nats://{}\"", hub.leaf_address())).collect();
+        Self::of_urls(&format!("urls: [{}]", urls.join(", ")))
+    }
+
+    fn of_urls(urls: &str) -> Self {
+        let port = free_port();
+        let server = Server::new(port, |_| {
+            let text = replaced(LEAF, "127.0.0.1:4223", &format!("127.0.0.1:{port}"));
+            let text = replaced(&text, "url: \"nats://127.0.0.1:7422\"", urls);
+            replaced(&text, "server_name: leaf", &format!("server_name: leaf-{port}")) + SMALL
+        });
+        Self { server }
     }
 
     /// The same, where devices are of this account.
