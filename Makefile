@@ -21,12 +21,25 @@ demo: setup-build # leafcrond for half a minute, killed in the middle, and every
 	@$(CARGO) run --quiet --example demo
 
 .PHONY: test
-test: setup-test format deny lint tests test-deb test-cross # everything: format, dependencies, lints, both builds, all tests, the package, armv7 by qemu
+test: setup-test format deny lint tests test-newest-part test-deb test-cross # everything: format, dependencies, lints, both builds, all tests, the package, armv7 by qemu
 	@if [ -s "$${CARGO_TARGET_DIR:-target}/not-checked" ]; then cat "$${CARGO_TARGET_DIR:-target}/not-checked"; fi
 
 .PHONY: tests
 tests: setup-build
 	$(CARGO) test --no-fail-fast
+
+# Debian's nats-server is what the tests run on; the newest one is years ahead of it.
+NEWEST_FLEET = server=$$(.ci/newest-nats) && LEAFCRON_NATS_SERVER=$$server $(CARGO) test --test fleet
+
+.PHONY: test-newest
+test-newest: setup-build # all tests of a fleet, on the newest nats-server that the package sources offer
+	$(NEWEST_FLEET)
+
+.PHONY: test-newest-part
+test-newest-part: setup-build
+	@$(NEWEST_FLEET) topologies || { code=$$?; [ "$$code" = 3 ] || exit "$$code"; \
+	    echo "NOT CHECKED: the newest nats-server. There is none for this machine, or no pip to fetch it." \
+	        | tee --append "$${CARGO_TARGET_DIR:-target}/not-checked" >&2; }
 
 .PHONY: test-cross
 test-cross: setup-build # the unit tests on armv7, under qemu-user

@@ -29,4 +29,5 @@ mod fleet {
     mod topologies;
     mod trouble;
     mod trust;
+    mod volume;
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use leafcron::job::{AgentName, FieldMap, JobName, Revision, Verdict, VerdictState, text};
-use leafcron::nats::{From, NatsError};
+use leafcron::nats::NatsError;
 use serde_json::json;
 
 use super::args::{Scope, Wait};
 use super::fates::{self, Fates, await_all, devices};
 use super::push::fate_of;
+use super::there::{There, there};
 use super::verdict::{Fate, Pushed, speaks_of};
 use super::wanted::{self, Judge, Wanted};
 use super::{ANSWER, Centre, cannot};
@@ -29,9 +30,6 @@ pub(super) struct Choice {
     /// A directory without jobs takes every job of the scope away.
     pub(super) allow_empty: bool,
 }
-
-/// What a key says now: its last sequence, of a deletion too, and its value.
-type There = BTreeMap<JobName, (u64, Option<Vec<u8>>)>;
 
 /// One key, and what is to become of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,19 +107,6 @@ pub(super) fn apply(
 fn is_gone(verdict: Option<&Verdict>, source: &str) -> bool {
     let keeps = |verdict: &Verdict| verdict.source == source && verdict.state == VerdictState::Orphaned;
     verdict.is_none_or(|verdict| !speaks_of(verdict, source) && !keeps(verdict))
-}
-
-fn there(centre: &Centre, scope: &Scope) -> Result<There, Failure> {
-    let bucket = centre.name("jobs");
-    let prefix = format!("$KV.{bucket}.{}.", scope.prefix());
-    let mut there = There::new();
-    centre.read(&format!("KV_{bucket}"), &format!("{prefix}*"), From::LastPerSubject, &mut |stored| {
-        if let Some(Ok(job)) = stored.subject.strip_prefix(&prefix).map(str::parse) {
-            let value = (!stored.deleted).then_some(stored.payload);
-            there.insert(job, (stored.sequence, value));
-        }
-    })?;
-    Ok(there)
 }
 
 /// The jobs that devices keep from this scope although the bucket has them no more.

@@ -12,6 +12,7 @@ mod permit;
 mod problems;
 mod push;
 mod reach;
+mod there;
 mod verdict;
 mod wanted;
 

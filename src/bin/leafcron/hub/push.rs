@@ -7,6 +7,7 @@ use leafcron::job::{AgentName, FieldMap, JobName, Revision, Verdict, text};
 
 use super::args::{Scope, Wait};
 use super::fates::{Fates, await_all, devices, report};
+use super::there::{There, there};
 use super::verdict::{Fate, Pushed, judge, speaks_of};
 use super::wanted::{self, Judge};
 use super::{ANSWER, Centre, cannot};
@@ -27,9 +28,10 @@ pub(super) fn push(
         Err(refused) => return Ok(refused),
     };
     let beats = devices(centre, here, scope)?;
+    let there = there(centre, scope)?;
     let mut pushed = BTreeMap::new();
     for (job, fields) in &wanted {
-        pushed.insert(job.clone(), put(centre, scope, job, fields)?);
+        pushed.insert(job.clone(), put(centre, scope, &there, job, fields)?);
     }
     let fates: Fates = beats
         .iter()
@@ -62,19 +64,20 @@ pub(super) fn fate_of(
 }
 
 /// Puts a definition, unless the bucket says just that.
-fn put(centre: &Centre, scope: &Scope, job: &JobName, fields: &FieldMap) -> Result<Pushed, Failure> {
+fn put(
+    centre: &Centre,
+    scope: &Scope,
+    there: &There,
+    job: &JobName,
+    fields: &FieldMap,
+) -> Result<Pushed, Failure> {
     let (key, source) = scope.key(job);
     let value = text::canonical(fields);
-    let mut there = None;
-    centre.keys("jobs", &key, &mut |_, stored| there = Some((stored.sequence, stored.payload)))?;
-    let sequence = match there {
-        Some((sequence, old)) if old == value.as_bytes() => sequence,
+    let sequence = match there.get(job) {
+        Some((sequence, Some(old))) if old == value.as_bytes() => *sequence,
         _ => {
-            centre
-                .stream
-                .kv_put(&centre.name("jobs"), &key, value.as_bytes(), ANSWER)
-                .map_err(|error| cannot(&error))?
-                .sequence
+            let put = centre.stream.kv_put(&centre.name("jobs"), &key, value.as_bytes(), ANSWER);
+            put.map_err(|error| cannot(&error))?.sequence
         }
     };
     Ok(Pushed { source, sequence, revision: Revision::of(&value) })
