@@ -55,6 +55,10 @@ test-deb: setup-build # the package of the debug binaries: built, and looked int
 torture: setup-build # the real agent killed -9 at random, on a sound disk and a full one: no fire lost or doubled; FOR=60s SEED=n
 	FOR=$(or $(FOR),60s) $(CARGO) test --test torture
 
+.PHONY: chaos
+chaos: setup-build # a device, its leaf node and its hub under every trouble at once, then an account; FOR=60s SEED=n
+	CHAOS_FOR=$(or $(FOR),60s) CHAOS_SEED=$(or $(SEED),1) $(CARGO) test --test fleet chaos -- --nocapture
+
 .PHONY: bench
 bench: setup-build # the calendar and the store beside their peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
 	$(CARGO) bench --bench calendar --bench store --bench device

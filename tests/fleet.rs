@@ -10,6 +10,7 @@
 
 mod fleet {
     mod apply;
+    mod chaos;
     mod commands;
     mod confined;
     mod definitions;
@@ -23,7 +24,6 @@ mod fleet {
     mod results;
     mod rig;
     #[path = "../servers/mod.rs"]
-    #[expect(dead_code, reason = "shared with the tests of the transport")]
     mod servers;
     mod thief;
     mod topologies;

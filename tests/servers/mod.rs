@@ -241,6 +241,14 @@ impl Server {
         panic!("nats-server serves nobody:\n{}", self.log());
     }
 
+    /// Changes its configuration while it serves.
+    pub(super) fn reconfigure(&self, from: &str, to: &str) {
+        let path = self.path("server.conf");
+        let text = replaced(&fs::read_to_string(&path).unwrap(), from, to);
+        fs::write(&path, text).unwrap();
+        self.signal("HUP");
+    }
+
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
