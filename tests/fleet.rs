@@ -18,6 +18,7 @@ mod fleet {
     #[expect(dead_code, reason = "shared with the tests of the device alone")]
     mod device;
     mod hub;
+    mod identity;
     mod patience;
     mod permit;
     mod problems;

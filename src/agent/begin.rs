@@ -53,13 +53,11 @@ impl Agent {
         let core = restore_core(&config, &catalog, &image, boot, now, &mut turn);
 
         let link = new_link(&config, epoch, &image, (durable, next_seq.saturating_sub(1)), now)?;
-        let last_success = last_success(&image);
         let (inbox, happenings) = bounded(INBOX);
         let writer = Writer::start(journal, inbox.clone()).map_err(doing("start the journal's thread"))?;
         let timer = Rc::new(Timer::new().map_err(doing("make a timer"))?);
         let mut tasks = signals::watch(&executor, &inbox).map_err(doing("watch for signals"))?;
-        tasks.push(ring(&executor, &timer, &inbox));
-        tasks.push(listen(&executor, listener, &inbox));
+        tasks.extend([ring(&executor, &timer, &inbox), listen(&executor, listener, &inbox)]);
         let mut agent = Self {
             trust,
             core,
@@ -83,6 +81,7 @@ impl Agent {
             timer,
             manager: Manager::new(now),
             epoch,
+            renewing: None,
             since: now.wall,
             disk_again: None,
             clock_was_set: false,
@@ -91,7 +90,7 @@ impl Agent {
             bulky: true,
             stopping: false,
             link,
-            last_success,
+            last_success: last_success(&image),
             recent: recent.into(),
             config,
             _tasks: tasks,
@@ -210,7 +209,7 @@ fn new_link(
     Ok(Some(Link::new(nats.clone(), config.nameless.clone(), results, now.wall)))
 }
 
-fn fresh_epoch() -> std::io::Result<Epoch> {
+pub(super) fn fresh_epoch() -> std::io::Result<Epoch> {
     let mut bits = [0; 16];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bits)?;
     Ok(crate::job::Id128(bits))

@@ -22,6 +22,7 @@ pub mod link;
 mod logs;
 mod machine;
 mod manager;
+mod renew;
 mod rules;
 mod signals;
 mod start;
@@ -93,6 +94,8 @@ enum Happening {
         news: News,
     },
     Written(Written),
+    /// The journal goes on in a new epoch, or the disk says why not.
+    Renewed(Result<Box<crate::store::Renewed>, String>),
     /// What the journal found wrong with itself.
     Noted(Vec<EventKind>),
     /// A runner is dead.
@@ -213,6 +216,8 @@ struct Agent {
     timer: Rc<Timer>,
     manager: Manager,
     epoch: Epoch,
+    /// The journal was asked for a new epoch, which is then read here: nothing is handed to it until it answers.
+    renewing: Option<crate::store::RealDisk>,
     since: WallTime,
     /// When a disk that refused is asked again.
     disk_again: Option<BootTime>,
@@ -294,6 +299,9 @@ impl Agent {
     fn submit(&mut self, now: Now) {
         // A refusing disk is asked again when there is something new, or after a while.
         let waits = self.disk_again.is_some_and(|at| now.boot < at);
+        if self.renewing.is_some() || !waits && self.renew(now) {
+            return;
+        }
         let retry = if waits { Retry::NotYet } else { Retry::Due };
         let trouble = &self.trouble;
         let note = |count| {
@@ -313,6 +321,7 @@ impl Agent {
             Happening::Asked { request, asker, reply } => self.asked(request, asker, reply),
             Happening::Link { generation, news } => self.link_news(generation, news),
             Happening::Written(written) => self.written(written),
+            Happening::Renewed(renewed) => self.renewed(renewed),
             Happening::Noted(notes) => notes.into_iter().for_each(|kind| self.note(kind)),
             Happening::RunOver { run } => self.run_over(run),
             Happening::LookAgain { run } => self.look_again(run),

@@ -105,6 +105,14 @@ impl Turns {
         &self.carried
     }
 
+    /// A new epoch begins: what the centre has of the old one says nothing in it. No batch may be under way.
+    pub fn forget_acks(&mut self) {
+        let keep = |entry: &Entry| acked(entry).is_none();
+        self.carried.retain(keep);
+        self.closed.iter_mut().for_each(|turn| turn.entries.retain(keep));
+        self.acked = 0;
+    }
+
     /// Whether a batch is under way.
     pub fn is_committing(&self) -> bool {
         self.under_way.is_some()

@@ -7,7 +7,7 @@ use std::thread;
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::job::{Entry, JournalStatus};
-use crate::store::{Durability, Journal, RealDisk};
+use crate::store::{Durability, Journal, RealDisk, Renewal, Renewed};
 
 use super::{Happening, chain};
 
@@ -20,6 +20,14 @@ pub(super) struct Batch {
     pub(super) durability: Durability,
 }
 
+/// What the writer is to do.
+pub(super) enum Order {
+    /// To commit.
+    Write(Batch),
+    /// To go on in a new epoch.
+    Renew(Box<Renewal>),
+}
+
 /// What became of a batch.
 pub(super) struct Written {
     /// The entries, as they were handed in.
@@ -30,30 +38,43 @@ pub(super) struct Written {
 
 /// The loop's end of the writer.
 pub(super) struct Writer {
-    batches: Option<Sender<Batch>>,
+    orders: Option<Sender<Order>>,
     thread: Option<thread::JoinHandle<()>>,
     status: Arc<Mutex<JournalStatus>>,
 }
 
 impl Writer {
     pub(super) fn start(journal: Journal<RealDisk>, inbox: Sender<Happening>) -> std::io::Result<Self> {
-        let (batches, received) = bounded(1);
+        let (orders, received) = bounded(1);
         let status = Arc::new(Mutex::new(journal.status()));
         let shared = Arc::clone(&status);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || write_all(journal, &received, &inbox, &shared))?;
-        Ok(Self { batches: Some(batches), thread: Some(thread), status })
+        Ok(Self { orders: Some(orders), thread: Some(thread), status })
     }
 
     /// Hands a batch over; the answer comes as [`Happening::Written`]. The loop keeps one batch under way, so there is
     /// room.
     pub(super) fn write(&self, batch: Batch) -> Result<(), Batch> {
-        match &self.batches {
-            Some(batches) => batches.try_send(batch).map_err(smol::channel::TrySendError::into_inner),
-            None => Err(batch),
+        let refused = match &self.orders {
+            Some(orders) => match orders.try_send(Order::Write(batch)) {
+                Ok(()) => return Ok(()),
+                Err(error) => error.into_inner(),
+            },
+            None => return Err(batch),
+        };
+        match refused {
+            Order::Write(batch) => Err(batch),
+            Order::Renew(_) => Ok(()),
         }
+    }
+
+    /// Asks for a new epoch, while no batch is under way; the answer comes as [`Happening::Renewed`]. Whether it was asked.
+    pub(super) fn renew(&self, renewal: Renewal) -> bool {
+        let order = Order::Renew(Box::new(renewal));
+        self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok())
     }
 
     pub(super) fn status(&self) -> JournalStatus {
@@ -62,7 +83,7 @@ impl Writer {
 
     /// Lets what is under way end, and the thread with it.
     pub(super) fn finish(&mut self) {
-        self.batches = None;
+        self.orders = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -73,15 +94,24 @@ impl Writer {
 
 fn write_all(
     mut journal: Journal<RealDisk>,
-    batches: &Receiver<Batch>,
+    orders: &Receiver<Order>,
     inbox: &Sender<Happening>,
     status: &Mutex<JournalStatus>,
 ) {
-    while let Ok(batch) = batches.recv_blocking() {
-        let committed = journal.commit(&batch.entries, batch.durability);
+    while let Ok(order) = orders.recv_blocking() {
+        let happening = match order {
+            Order::Write(Batch { entries, durability }) => {
+                let committed = journal.commit(&entries, durability);
+                let outcome = committed.map(|committed| committed.first_seq).map_err(|error| chain(&error));
+                Happening::Written(Written { entries, outcome })
+            }
+            Order::Renew(renewal) => {
+                let renewed: Result<Renewed, _> = journal.renew(*renewal);
+                Happening::Renewed(renewed.map(Box::new).map_err(|error| chain(&error)))
+            }
+        };
         *status.lock().unwrap_or_else(PoisonError::into_inner) = journal.status();
-        let outcome = committed.map(|committed| committed.first_seq).map_err(|error| chain(&error));
-        if inbox.send_blocking(Happening::Written(Written { entries: batch.entries, outcome })).is_err() {
+        if inbox.send_blocking(happening).is_err() {
             return;
         }
         // Once the turn is answered there is time for housekeeping.

@@ -342,14 +342,14 @@ impl<'a, F: DiskFile> Writer<'a, F> {
 struct Facts<'a, 'b, F> {
     writer: &'a mut Writer<'b, F>,
     chunk: Chunk<KeptFact>,
-    numbers: Option<Numbers>,
+    numbers: Option<Numbers<'a>>,
     /// The first fact of a new epoch, until it is written.
     first: Option<Entry>,
     result: Result<(), StoreError>,
 }
 
 impl<'a, 'b, F: DiskFile> Facts<'a, 'b, F> {
-    fn new(writer: &'a mut Writer<'b, F>, takeover: Option<&Takeover>) -> Self {
+    fn new(writer: &'a mut Writer<'b, F>, takeover: Option<&'a Takeover>) -> Self {
         Self {
             writer,
             chunk: Chunk::default(),

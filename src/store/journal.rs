@@ -5,9 +5,9 @@ use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::frame::{numbered, push_commit};
 use super::header::{HEADER_BYTES, Header, WRITES};
-use super::recover::{Chore, Live, RESERVE, damage, find, number_of};
+use super::recover::{Chore, Live, RESERVE, Recent, damage, find, number_of};
 use super::replay::segment_name;
-use super::takeover::{Takeover, is_anothers, without_numbers};
+use super::takeover::{Delivered, Renewal, Takeover, is_anothers, without_numbers};
 use crate::job::{Acked, DeviceEvent, Entry, Epoch, EventKind, Id128, Image, JournalStatus, Now};
 
 /// Its size, in bytes (DESIGN section 8).
@@ -83,6 +83,19 @@ pub struct Committed {
     pub count: u64,
 }
 
+/// The epoch that a running journal goes on in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Renewed {
+    /// The numbering.
+    pub epoch: Epoch,
+    /// The next record's number; all before are durable.
+    pub next_seq: u64,
+    /// Nothing of this epoch is acknowledged.
+    pub acked: Acked,
+    /// The newest events, with their numbers.
+    pub recent: Vec<(u64, DeviceEvent)>,
+}
+
 /// The journal of a state directory, and its lock.
 pub struct Journal<D: Disk> {
     disk: D,
@@ -137,8 +150,11 @@ impl<D: Disk> Journal<D> {
         if let Some(live) = &mut found.live
             && is_anothers(live.header.machine, &options.machine)
         {
-            let begun = Takeover::begin(live, &mut found.image, &mut found.recent, options.now)
+            let delivered = Delivered { through: found.image.acked.through, ..Delivered::default() };
+            let why = "this journal belongs to another machine".to_owned();
+            let begun = Takeover::begin(live, &mut found.recent, delivered, why, options.now)
                 .map_err(StoreError::disk("read", &live.name()))?;
+            found.image.acked = of_new_epoch(found.image.acked);
             (epoch, found.next_seq, found.durable) = (options.fresh_epoch, begun.next_seq, 0);
             found.notes.iter_mut().for_each(without_numbers);
             takeover = Some(begun);
@@ -228,6 +244,36 @@ impl<D: Disk> Journal<D> {
                 Err(error)
             }
         }
+    }
+
+    /// Goes on in a new epoch, durably: the centre has other facts under the numbers of this one. It takes over all that
+    /// the centre does not have. Until then no [`Entry::Acked`] of the old epoch may be on its way: numbers begin anew.
+    ///
+    /// # Errors
+    /// Those of the disk; the journal goes on in its old epoch.
+    pub fn renew(&mut self, renewal: Renewal) -> Result<Renewed, StoreError> {
+        if !self.is_sound() || !self.unsynced.is_empty() {
+            self.rewrite(&[])?;
+        }
+        let Renewal { epoch, why, delivered, now } = renewal;
+        let mut recent = Recent::default();
+        let old = (self.epoch, self.next_seq, self.acked);
+        let Some(live) = &mut self.live else {
+            return Err(StoreError::disk("read", "the journal")(std::io::ErrorKind::NotFound.into()));
+        };
+        let takeover = Takeover::begin(live, &mut recent, delivered, why, now)
+            .map_err(StoreError::disk("read", &live.name()))?;
+        (self.epoch, self.next_seq, self.acked) = (epoch, takeover.next_seq, of_new_epoch(self.acked));
+        self.takeover = Some(takeover);
+        if let Err(error) = self.rewrite(&[]) {
+            (self.epoch, self.next_seq, self.acked) = old;
+            self.takeover = None;
+            if let Some(live) = &mut self.live {
+                (live.synced_seq, live.sound) = (self.next_seq, true);
+            }
+            return Err(error);
+        }
+        Ok(Renewed { epoch, next_seq: self.next_seq, acked: self.acked, recent: recent.into_vec() })
     }
 
     /// Compacts if that is due: since the last time the segment has grown by as much as that left, and by a 32nd of
@@ -475,7 +521,7 @@ impl<D: Disk> Journal<D> {
         let mut gaps = Vec::new();
         if let Some(old) = &self.live {
             let takeover = self.takeover.as_ref();
-            let through = takeover.map_or(self.acked.through, |takeover| takeover.above);
+            let through = takeover.map_or(self.acked.through, |takeover| takeover.delivered.through);
             let unsent_above = (self.options.unsent == Unsent::Kept).then_some(through);
             let keep = Keep { history: self.options.history, unsent_above };
             gaps = writer.compact(&old.source(), keep, self.disk_bytes() / 4, takeover)?;
@@ -533,6 +579,11 @@ impl<D: Disk> Journal<D> {
             log::debug!("remove {name}: {error}");
         }
     }
+}
+
+/// Nothing of it is acknowledged; how far the stream was looked at stays.
+fn of_new_epoch(acked: Acked) -> Acked {
+    Acked { through: 0, told: 0, ..acked }
 }
 
 /// The entries without outputs, and how many had one.

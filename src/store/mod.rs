@@ -42,7 +42,7 @@
 //! cannot be synced at a start is read and acted on, but not sent (`durable`), until a commit has made it durable.
 //!
 //! A read-only directory is read; a name that is no segment is set aside; a journal that is gone while its reserve is there
-//! is reported missing. *Another machine's journal* goes on in a new epoch: see `takeover`.
+//! is reported missing. *Another machine's journal, and a restored copy,* go on in a new epoch: see `takeover`.
 //!
 //! *Weighed*, in `docs/store.md`: redb, fjall and SQLite with the same workload, by bytes, syncs, size and start.
 //!
@@ -66,7 +66,8 @@ mod takeover;
 pub use disk::{Disk, DiskFile, LockRefused};
 pub use error::StoreError;
 pub use history::{events, history};
-pub use journal::{Committed, Durability, Journal, Options, Recovered, Unsent};
+pub use journal::{Committed, Durability, Journal, Options, Recovered, Renewed, Unsent};
 pub use mem::MemDisk;
 pub use outbox::{Outbox, Survey};
 pub use real::{RealDisk, RealFile, RealLock};
+pub use takeover::{Delivered, Renewal};

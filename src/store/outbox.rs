@@ -53,6 +53,11 @@ impl<D: Disk> Outbox<D> {
         Self { disk, epoch, place: None, segment: 0 }
     }
 
+    /// The numbering that it reads.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The number of the segment that was read last: where it is another than before, facts may have given way.
     pub fn segment(&self) -> u64 {
         self.segment

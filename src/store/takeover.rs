@@ -1,5 +1,6 @@
-//! Another machine has this journal, from a cloned card, say: two devices must not give the same numbers to different
-//! facts. So it goes on in a new epoch, which takes over what the centre does not have.
+//! Another machine has this journal, from a cloned card, say, or the centre has other facts under its numbers, since it
+//! is a restored copy: two journals must not give the same numbers to different facts. So it goes on in a new epoch, which
+//! takes over what the centre does not have.
 //!
 //! ```text
 //!  old numbers     1 … acked through    … last
@@ -8,19 +9,42 @@
 //! ```
 //! What the centre has under the old epoch stays as history, under no number (0), and is not sent again.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::disk::DiskFile;
 use super::frame::Unreadable;
 use super::recover::{Live, Recent};
 use super::replay::replay;
-use crate::job::{Acked, DeviceEvent, Entry, Epoch, EventKind, Id128, Image, Now};
+use crate::job::{DeviceEvent, Entry, Epoch, EventKind, Id128, Now};
+
+/// What of the old epoch the centre has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// All up to this number.
+    pub through: u64,
+    /// And these, of a window that had gaps.
+    pub beyond: BTreeSet<u64>,
+}
+
+/// A new epoch that a running journal is to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// 128 random bits.
+    pub epoch: Epoch,
+    /// Why the old one ends.
+    pub why: String,
+    /// What is not taken over.
+    pub delivered: Delivered,
+    /// When it begins.
+    pub now: Now,
+}
 
 /// A new epoch that no segment holds yet.
 #[derive(Clone, Debug)]
 pub(super) struct Takeover {
-    /// The centre has what was numbered up to here.
-    pub(super) above: u64,
+    /// What the centre has under the old numbers.
+    pub(super) delivered: Delivered,
     /// The first fact of the new epoch.
     pub(super) event: DeviceEvent,
     /// What follows the last fact taken over.
@@ -34,23 +58,19 @@ pub(super) fn is_anothers(bound: Id128, names: &[Id128]) -> bool {
 }
 
 impl Takeover {
-    /// Numbers what `live` holds anew. `image` and `recent` are then those of the new epoch; nothing is written.
+    /// Numbers what `live` holds anew; all of it is synced. `recent` are then the events of the new epoch; nothing is
+    /// written.
     pub(super) fn begin<F: DiskFile>(
         live: &mut Live<F>,
-        image: &mut Image,
         recent: &mut Recent,
+        delivered: Delivered,
+        why: String,
         now: Now,
     ) -> io::Result<Self> {
-        let kind = EventKind::NewEpoch {
-            old_epoch: live.header.epoch,
-            last_seq: live.synced_seq.saturating_sub(1),
-            why: "this journal belongs to another machine".to_owned(),
-        };
-        let mut takeover = Self {
-            above: image.acked.through,
-            event: DeviceEvent { at: now.wall, clock: now.clock, kind },
-            next_seq: 2,
-        };
+        let last_seq = live.synced_seq.saturating_sub(1);
+        let kind = EventKind::NewEpoch { old_epoch: live.header.epoch, last_seq, why };
+        let mut takeover =
+            Self { delivered, event: DeviceEvent { at: now.wall, clock: now.clock, kind }, next_seq: 2 };
         *recent = Recent::default();
         let mut numbers = takeover.numbers();
         let mut told = Some(Entry::Event(takeover.event.clone()));
@@ -67,14 +87,13 @@ impl Takeover {
             recent.see(1, &event);
         }
         takeover.next_seq = numbers.next;
-        image.acked = Acked { through: 0, told: 0, ..image.acked };
         live.synced_seq = takeover.next_seq;
         live.sound = false;
         Ok(takeover)
     }
 
-    pub(super) fn numbers(&self) -> Numbers {
-        Numbers { above: self.above, next: 2 }
+    pub(super) fn numbers(&self) -> Numbers<'_> {
+        Numbers { delivered: &self.delivered, next: 2 }
     }
 
     /// The epoch that it follows.
@@ -87,14 +106,14 @@ impl Takeover {
 }
 
 /// New numbers for old ones, in their order.
-pub(super) struct Numbers {
-    above: u64,
+pub(super) struct Numbers<'a> {
+    delivered: &'a Delivered,
     next: u64,
 }
 
-impl Numbers {
+impl Numbers<'_> {
     pub(super) fn of(&mut self, seq: u64) -> u64 {
-        if seq <= self.above {
+        if seq <= self.delivered.through || self.delivered.beyond.contains(&seq) {
             return 0;
         }
         let number = self.next;

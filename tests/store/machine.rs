@@ -1,8 +1,10 @@
-//! A journal on another machine than the one that it belongs to.
+//! A journal on another machine than the one that it belongs to, and one whose numbers the centre knows for other facts.
 
 use leafcron::job::{Acked, Entry, EventKind, Id128};
 use leafcron::store::mem::{Fault, Loss};
-use leafcron::store::{Durability, Journal, MemDisk, Options, Outbox, Recovered, Unsent, events, history};
+use leafcron::store::{
+    Delivered, Durability, Journal, MemDisk, Options, Outbox, Recovered, Renewal, Unsent, events, history,
+};
 
 use crate::sample::{ALL, EPOCH, at, event, intent, options, record, turns};
 
@@ -166,6 +168,72 @@ fn a_takeover_that_fails_or_is_cut_off_at_any_operation_loses_nothing_and_double
                 let sent = Outbox::new(after, recovered.epoch).read(0, count, ALL, 1 << 20).unwrap();
                 let numbers: Vec<u64> = sent.iter().map(|(seq, _)| *seq).collect();
                 assert_eq!(numbers, (1..=count).collect::<Vec<_>>(), "{context}");
+            }
+        }
+    }
+}
+
+/// A new epoch that leaves out what the centre has of [`sent_in_part`].
+fn renewal() -> Renewal {
+    let delivered = Delivered { through: 2, beyond: [4].into() };
+    Renewal { epoch: NEXT_EPOCH, why: "a restored copy".to_owned(), delivered, now: options().now }
+}
+
+#[test]
+fn a_running_journal_takes_over_what_the_centre_does_not_have_in_a_new_epoch() {
+    let disk = sent_in_part();
+    let mut journal = open(&disk, &[HERE], EPOCH).0;
+    // Not synced: it belongs to what is taken over, too.
+    journal.commit(&[event(6)], Durability::Unsynced).unwrap();
+    let renewed = journal.renew(renewal()).unwrap();
+    assert_eq!((renewed.epoch, renewed.next_seq, journal.epoch()), (NEXT_EPOCH, 6, NEXT_EPOCH));
+    assert_eq!(renewed.acked, Acked { through: 0, stream_sequence: 70, told: 0 });
+    let kind = EventKind::NewEpoch { old_epoch: EPOCH, last_seq: 7, why: "a restored copy".to_owned() };
+    assert!(renewed.recent.iter().any(|(seq, event)| *seq == 1 && event.kind == kind), "{renewed:?}");
+    // Durable before anything is sent: a power cut right now changes nothing.
+    let cut = disk.crash(Loss::All);
+    let sent = Outbox::new(cut.clone(), NEXT_EPOCH).read(0, 9, 9, 1 << 20).unwrap();
+    assert_eq!(sent.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!((&sent[1].1, &sent[2].1, &sent[3].1), (&event(1), &event(2), &record(2, 40)));
+    assert_eq!(sent[4].1, event(6));
+    assert_eq!(journal.commit(&[event(8)], SYNCED).unwrap().first_seq, 6);
+    drop(journal);
+    let (_, again) = open(&disk, &[HERE], Id128([9; 16]));
+    assert_eq!((again.epoch, again.old_epoch, again.next_seq), (NEXT_EPOCH, None, 7));
+    assert_eq!(again.image.intents.len(), 1, "all else is as it was");
+}
+
+#[test]
+fn a_new_epoch_that_the_disk_refuses_at_any_operation_leaves_the_old_one_or_is_whole() {
+    let operations = {
+        let disk = sent_in_part();
+        let mut journal = open(&disk, &[HERE], EPOCH).0;
+        let ops = disk.ops();
+        journal.renew(renewal()).unwrap();
+        disk.ops() - ops
+    };
+    for fault in [Fault::Fail, Fault::Half, Fault::PowerCut] {
+        for n in 0..operations {
+            for loss in [Loss::All, Loss::Nothing, Loss::Some(n)] {
+                let context = format!("{fault:?} at {n}, {loss:?}");
+                let disk = sent_in_part();
+                let mut journal = open(&disk, &[HERE], EPOCH).0;
+                disk.fail_at(disk.ops() + n, fault);
+                let renewed = journal.renew(renewal()).is_ok();
+                let first = if renewed { 5 } else { 7 };
+                assert_eq!(journal.epoch() == NEXT_EPOCH, renewed, "{context}");
+                if let Ok(committed) = journal.commit(&[event(8)], SYNCED) {
+                    assert_eq!(committed.first_seq, first, "{context}");
+                    let sent = Outbox::new(disk.clone(), journal.epoch()).read(first - 1, first, 9, 1 << 20);
+                    assert_eq!(sent.unwrap(), [(first, event(8))], "{context}");
+                }
+                drop(journal);
+                let (_, after) = open(&disk.crash(loss), &[HERE], Id128([9; 16]));
+                assert_eq!(after.notes, [], "{context}");
+                let known = (after.epoch, after.next_seq);
+                let whole = [(EPOCH, 7), (EPOCH, 8), (NEXT_EPOCH, 5), (NEXT_EPOCH, 6)];
+                assert!(whole.contains(&known), "{context}: {known:?}");
+                assert!(!renewed || after.epoch == NEXT_EPOCH, "{context}");
             }
         }
     }

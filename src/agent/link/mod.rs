@@ -18,10 +18,10 @@ use smol::channel::{Sender, bounded};
 
 use super::{Agent, Happening, beside};
 use crate::config::Nats;
-use crate::job::{BootTime, EventKind, LinkState, LinkStatus, WallTime};
+use crate::job::{Acked, BootTime, EventKind, LinkState, LinkStatus, WallTime};
 use crate::link::frame::{FromLink, Phase, ToLink};
 use crate::link::{Backoff, Child};
-use crate::store::RealDisk;
+use crate::store::{Outbox, RealDisk};
 
 pub use hello::USER;
 pub(super) use hello::link_uid;
@@ -120,6 +120,14 @@ impl Link {
         if self.state != state {
             self.state = state;
             self.since = now;
+        }
+    }
+
+    /// A new epoch has begun: what is under way belongs to the old one.
+    pub(super) fn renew(&mut self, reader: Outbox<RealDisk>, acked: Acked, durable: u64) {
+        self.results.renew(reader, acked, durable);
+        if let Some(process) = &mut self.process {
+            process.kill("it speaks for an epoch that is over".to_owned());
         }
     }
 
@@ -272,7 +280,7 @@ impl Agent {
     fn said(&mut self, frame: FromLink) {
         let now = self.now();
         let Some(link) = &mut self.link else { return };
-        let Some(process) = &mut link.process else { return };
+        let Some(process) = link.process.as_mut().filter(|process| !process.killed) else { return };
         match frame {
             FromLink::Phase(Phase::Connect | Phase::Commands) => {}
             FromLink::Phase(phase) => process.begins(phase),

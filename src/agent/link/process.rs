@@ -39,6 +39,8 @@ pub(super) struct Process {
     pub(super) left_out: bool,
     /// Definitions are passed over until the next start: the disk does not take them.
     pub(super) deaf: bool,
+    /// Nothing that it says counts any more.
+    pub(super) killed: bool,
     _tasks: [Task<()>; 2],
 }
 
@@ -68,8 +70,9 @@ impl Process {
             executor.spawn(read(reader, inbox.clone(), generation)),
             executor.spawn(write(writer, hello, outgoing)),
         ];
-        let (open, healthy, fault, deaf) = (BTreeSet::new(), None, None, false);
-        Ok(Self { child, frames, open, heard: now, healthy, fault, left_out, deaf, _tasks: tasks })
+        let (open, healthy, fault) = (BTreeSet::new(), None, None);
+        let (deaf, killed) = (false, false);
+        Ok(Self { child, frames, open, heard: now, healthy, fault, left_out, deaf, killed, _tasks: tasks })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -95,6 +98,7 @@ impl Process {
         log::warn!("the link process is killed: {reason}");
         let phase = self.phase();
         self.fault.get_or_insert(Fault { phase, reason, lasting: false });
+        self.killed = true;
         self.child.kill();
     }
 }

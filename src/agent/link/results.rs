@@ -7,6 +7,9 @@
 //!   in the      │   window: sent,      │ in the journal,  │ being
 //!   stream      │   some acked         │ to be read       │ committed
 //! ```
+//! The stream may hold other facts under our numbers: this journal is a restored copy, or two devices have it. Then nothing
+//! more is sent, what is on its way is waited for, and the agent goes on in a new epoch ([`renewal`](Results::renewal)).
+//!
 //! The journal may lack numbers: history that gave way, or a damaged part. They are told in one `dropped` event before
 //! `through` passes them (`told`).
 
@@ -19,7 +22,7 @@ use crate::job::{
     Acked, AgentName, Entry, Epoch, EventJson, EventKind, FactId, Name, Outcome, RecordJson, without_output,
 };
 use crate::link::frame::ToLink;
-use crate::store::{Disk, Outbox, StoreError, Survey};
+use crate::store::{Delivered, Disk, Outbox, StoreError, Survey};
 
 /// Messages of ours that are remembered while the stream is compared: acknowledgements are journalled, so that no more
 /// than [`ACKED_UNSYNCED`](super::super::turns::ACKED_UNSYNCED) and a window can lie beyond the point that is known.
@@ -104,6 +107,8 @@ pub struct Results<D: Disk> {
     found: u64,
     /// Why numbers that nobody told are missing.
     why: &'static str,
+    /// The stream holds other facts under our numbers, and why we think so: nothing more is sent in this epoch.
+    conflict: Option<String>,
     /// Of one link process.
     flow: Flow,
     generation: u64,
@@ -121,14 +126,16 @@ struct Flow {
     survey: bool,
     /// The segment that was surveyed: what is missing in another one may have given way since, untold.
     surveyed: Option<u64>,
-    /// The stream holds another's facts under our names: nothing more is sent.
-    conflict: Option<String>,
+    /// The stream holds numbers that we never gave: what is ours up to there is compared, and nothing is sent.
+    beyond: Option<String>,
 }
 
 struct Sent {
     payload: Vec<u8>,
     /// Where the stream has it.
     at: Option<u64>,
+    /// The stream has another fact under its number.
+    taken: bool,
 }
 
 /// What follows from an answer.
@@ -161,6 +168,7 @@ impl<D: Disk> Results<D> {
             durable,
             found,
             why: "history",
+            conflict: None,
             flow: Flow::default(),
             generation: 0,
         }
@@ -187,7 +195,28 @@ impl<D: Disk> Results<D> {
     /// Why nothing more is sent, if so.
     #[must_use]
     pub fn conflict(&self) -> Option<&str> {
-        self.flow.conflict.as_deref()
+        self.conflict.as_deref()
+    }
+
+    /// Why this epoch has to end and what of it the centre has, once everything that is on its way was answered.
+    #[must_use]
+    pub fn renewal(&self) -> Option<(String, Delivered)> {
+        let why = self.conflict.clone()?;
+        let through = self.acked.through;
+        if self.flow.window.values().any(|sent| sent.at.is_none() && !sent.taken) {
+            return None;
+        }
+        let there = self.flow.window.iter().filter(|(_, sent)| sent.at.is_some());
+        let beyond = there.map(|(seq, _)| *seq).filter(|seq| *seq > through).collect();
+        Some((why, Delivered { through, beyond }))
+    }
+
+    /// A new epoch has begun, durable up to `durable`; its facts go out with the next link.
+    pub fn renew(&mut self, reader: Outbox<D>, acked: Acked, durable: u64) {
+        let generation = self.generation;
+        *self = Self::new(self.sender.clone(), reader.epoch(), reader, acked, durable, durable);
+        self.generation = generation;
+        self.begin();
     }
 
     /// These are durable, and with them all numbers up to `through`.
@@ -210,7 +239,8 @@ impl<D: Disk> Results<D> {
 
     /// What the journal is to remember, if it changed.
     pub fn take_note(&mut self) -> Option<Entry> {
-        (self.noted != self.acked).then(|| {
+        // Of an epoch that ends nothing more is noted.
+        (self.noted != self.acked && self.conflict.is_none()).then(|| {
             self.noted = self.acked;
             Entry::Acked(self.acked)
         })
@@ -235,7 +265,8 @@ impl<D: Disk> Results<D> {
     pub fn stored(&mut self, stream_sequence: u64, payload: &[u8]) {
         let Some(id) = FactId::of(payload).filter(|id| id.epoch == self.epoch) else { return };
         if id.seq > self.durable.max(self.found) {
-            self.contradict(id.seq, stream_sequence);
+            let beyond = contradiction(&self.sender.agent, self.epoch, id.seq, stream_sequence);
+            self.flow.beyond.get_or_insert(beyond);
         }
         if id.seq > self.acked.through && self.flow.stored.len() < STORED {
             self.flow.stored.insert(id.seq, (id, stream_sequence));
@@ -245,15 +276,26 @@ impl<D: Disk> Results<D> {
     /// All messages of ours were told: sending may begin.
     pub fn resumed(&mut self) {
         self.flow.ready = true;
+        self.conclude();
     }
 
     fn contradict(&mut self, seq: u64, stream_sequence: u64) {
-        let why = format!(
-            "message {stream_sequence} of the stream is another fact {seq} of {} in epoch {}: another device has this name and journal (a cloned card?), or this journal is a restored copy; results are held back",
-            self.sender.agent, self.epoch
-        );
-        log::error!("{why}");
-        self.flow.conflict = Some(why);
+        self.conflicts(contradiction(&self.sender.agent, self.epoch, seq, stream_sequence));
+    }
+
+    fn conflicts(&mut self, why: String) {
+        if self.conflict.is_none() {
+            log::error!("{why}");
+            self.conflict = Some(why);
+        }
+    }
+
+    /// What is ours was compared as far as it goes: numbers beyond it are another's. So it is, too, where some of ours are
+    /// missing: nobody needs to be told of them in this epoch any more.
+    fn conclude(&mut self) {
+        if self.flow.survey || self.flow.read_through >= self.durable {
+            self.flow.beyond.take().into_iter().for_each(|why| self.conflicts(why));
+        }
     }
 
     /// The stream has it, there.
@@ -267,11 +309,12 @@ impl<D: Disk> Results<D> {
 
     /// The stream has something under our id: it counts if it is this fact.
     pub fn duplicate(&mut self, seq: u64, stream_sequence: u64, payload: &[u8]) {
-        let Some(sent) = self.flow.window.get(&seq).filter(|sent| sent.at.is_none()) else { return };
+        let Some(sent) = self.flow.window.get_mut(&seq).filter(|sent| sent.at.is_none()) else { return };
         let ours = FactId::of(&sent.payload);
         if ours.is_some() && ours == FactId::of(payload) {
             self.acknowledged(seq, stream_sequence);
         } else {
+            sent.taken = true;
             self.contradict(seq, stream_sequence);
         }
     }
@@ -307,7 +350,7 @@ impl<D: Disk> Results<D> {
 
     /// What to read now, if anything.
     pub fn wants(&mut self) -> Option<Ask<D>> {
-        let Flow { ready, window, read_through, survey, conflict, .. } = &self.flow;
+        let Flow { ready, window, read_through, survey, .. } = &self.flow;
         let open = window.values().filter(|sent| sent.at.is_none());
         let (held, bytes) = (window.len(), open.map(|sent| sent.payload.len()).sum::<usize>());
         // Half a window is worth a look at the disk.
@@ -315,7 +358,7 @@ impl<D: Disk> Results<D> {
         if !ready
             || self.rewound
             || self.unread
-            || conflict.is_some()
+            || self.conflict.is_some()
             || *read_through >= self.durable
             || !room
         {
@@ -335,8 +378,11 @@ impl<D: Disk> Results<D> {
     pub fn read(&mut self, answer: Answer<D>) -> Outgoing {
         let Answer { generation, reader, found, through } = answer;
         let segment = reader.segment();
-        self.reader = Some(reader);
         let mut out = Outgoing::default();
+        if reader.epoch() != self.epoch {
+            return out;
+        }
+        self.reader = Some(reader);
         if generation != self.generation {
             return out;
         }
@@ -357,6 +403,7 @@ impl<D: Disk> Results<D> {
             }
         }
         self.advance();
+        self.conclude();
         out
     }
 
@@ -371,17 +418,20 @@ impl<D: Disk> Results<D> {
                 self.flow.survey = true;
                 return;
             }
-            self.flow.read_through = seq;
             let payload = self.payload(seq, entry);
             let at = match self.flow.stored.remove(&seq) {
                 Some((id, at)) if FactId::of(&payload) == Some(id) => Some(at),
                 Some((_, at)) => return self.contradict(seq, at),
+                None if self.flow.beyond.is_some() => {
+                    return self.flow.beyond.take().into_iter().for_each(|why| self.conflicts(why));
+                }
                 None => None,
             };
+            self.flow.read_through = seq;
             if at.is_none() {
                 out.frames.extend(frame(&self.sender, seq, payload.clone()));
             }
-            self.flow.window.insert(seq, Sent { payload, at });
+            self.flow.window.insert(seq, Sent { payload, at, taken: false });
         }
         if none {
             // Nothing up to there: all of it is missing.
@@ -411,6 +461,12 @@ impl<D: Disk> Results<D> {
             _ => Vec::new(),
         }
     }
+}
+
+fn contradiction(agent: &AgentName, epoch: Epoch, seq: u64, stream_sequence: u64) -> String {
+    format!(
+        "message {stream_sequence} of the stream is another fact {seq} of {agent} in epoch {epoch}: another device has this name and journal (a cloned card?), or this journal is a restored copy"
+    )
 }
 
 /// A fact for the link, under the subject that its own text names.
@@ -522,16 +578,64 @@ mod tests {
         results.resumed();
         assert_eq!(numbers(&read(&mut results, [1, 2])), [1]);
         assert!(results.conflict().is_some() && results.wants().is_none());
+        assert_eq!(results.renewal(), None, "1 is on its way");
+        results.acknowledged(1, 51);
+        assert_eq!(results.acked().through, 1);
+        assert_eq!(results.renewal().unwrap().1, Delivered { through: 1, beyond: [].into() });
         let (mut results, _dir) = pump(Acked::default(), 2);
         results.resumed();
         read(&mut results, [1, 2]);
         results.duplicate(2, 52, other.as_bytes());
         assert!(results.conflict().is_some());
         assert_eq!(results.acked().through, 0);
-        // Numbers that this journal never gave.
-        let (mut results, _dir) = pump(Acked::default(), 1);
-        results.stored(50, &payloads[1].1);
-        assert!(results.conflict().is_some());
+    }
+
+    #[test]
+    fn an_epoch_that_is_not_ours_alone_ends_when_what_is_on_its_way_was_answered() {
+        let (mut first, dir) = pump(Acked::default(), 4);
+        first.resumed();
+        let payloads = sent(&read(&mut first, [1, 2, 3, 4]));
+        let other = String::from_utf8(payloads[1].1.clone()).unwrap();
+        let other = other.replace("1970-01-01T00:00:02", "1970-01-01T00:00:09");
+        first.acknowledged(1, 50);
+        first.duplicate(2, 51, other.as_bytes());
+        first.acknowledged(4, 53);
+        assert_eq!((first.renewal(), first.take_note()), (None, None), "3 is on its way");
+        first.acknowledged(3, 52);
+        assert_eq!(first.renewal().unwrap().1, Delivered { through: 1, beyond: [3, 4].into() });
+        // Nothing of the old epoch counts in the new one: no ack, and no reader that comes back late.
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let next = Id128([8; 16]);
+        first.renew(Outbox::new(disk, next), Acked { stream_sequence: 50, ..Acked::default() }, 2);
+        first.acknowledged(2, 54);
+        assert_eq!((first.acked().through, first.unsent(), first.conflict()), (0, 2, None));
+        first.stored(54, &payloads[3].1);
+        first.resumed();
+        let out = read(&mut first, [1, 2]);
+        assert_eq!(numbers(&out), [1, 2]);
+        assert!(String::from_utf8(sent(&out)[0].1.clone()).unwrap().contains(&next.to_string()));
+    }
+
+    #[test]
+    fn numbers_that_this_journal_never_gave_end_its_epoch_once_what_is_equal_was_counted() {
+        let (mut first, _dir) = pump(Acked::default(), 5);
+        first.resumed();
+        let payloads = sent(&read(&mut first, [1, 2, 3, 4, 5]));
+        let (mut results, _dir) = pump(Acked::default(), 2);
+        for (at, (_, payload)) in (50..).zip(&payloads) {
+            results.stored(at, payload);
+        }
+        results.resumed();
+        assert_eq!(results.renewal(), None);
+        assert_eq!(numbers(&read(&mut results, [1, 2])), [0; 0]);
+        assert_eq!(results.renewal().unwrap().1, Delivered { through: 2, beyond: [].into() });
+        // One that the stream lacks is not sent any more under its old number.
+        let (mut results, _dir) = pump(Acked::default(), 2);
+        results.stored(50, &payloads[0].1);
+        results.stored(54, &payloads[4].1);
+        results.resumed();
+        assert_eq!(numbers(&read(&mut results, [1, 2])), [0; 0]);
+        assert_eq!(results.renewal().unwrap().1, Delivered { through: 1, beyond: [].into() });
     }
 
     #[test]
