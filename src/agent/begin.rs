@@ -212,7 +212,7 @@ fn new_link(
 pub(super) fn fresh_epoch() -> std::io::Result<Epoch> {
     let mut bits = [0; 16];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bits)?;
-    Ok(crate::job::Id128(bits))
+    Ok(machine::epoch(bits, &machine::names()))
 }
 
 fn restore_core(

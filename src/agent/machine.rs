@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::job::Id128;
+use crate::job::{Epoch, Id128};
 
 /// The best first. DMI shows its serial to root alone.
 const NAMES: &[(&str, &str)] = &[
@@ -19,6 +19,20 @@ const NAME_CHARS: usize = 6;
 /// Digests of all names that this machine has.
 pub(super) fn names() -> Vec<Id128> {
     names_below(&root())
+}
+
+/// A new epoch of this machine. At a first boot, in 1970 and without a seed, two cards of one image may draw the same bits.
+pub(super) fn epoch(bits: [u8; 16], names: &[Id128]) -> Epoch {
+    let mut hasher = Sha256::new();
+    hasher.update(bits);
+    names.iter().for_each(|name| hasher.update(name.0));
+    id(hasher)
+}
+
+fn id(hasher: Sha256) -> Id128 {
+    let mut id = Id128::default();
+    id.0.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
+    id
 }
 
 fn names_below(root: &Path) -> Vec<Id128> {
@@ -36,9 +50,7 @@ fn name(kind: &str, file: &Path) -> Option<Id128> {
     hasher.update(kind.as_bytes());
     hasher.update([0]);
     hasher.update(text.as_bytes());
-    let mut id = Id128::default();
-    id.0.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
-    Some(id)
+    Some(id(hasher))
 }
 
 /// Firmware writes `None`, `Default string`, `To be filled by O.E.M.`, `0123456789` or zeros for want of a number.
@@ -83,6 +95,16 @@ mod tests {
         assert_eq!(both, [machine(&[PI]), machine(&[ID])].concat());
         assert_ne!(machine(&[PI]), machine(&[("proc/device-tree/serial-number", "10000000d2a1f4c8\0")]));
         assert_eq!(machine(&[]), []);
+    }
+
+    #[test]
+    fn an_epoch_is_new_where_the_bits_or_the_machine_are() {
+        let bits = [7; 16];
+        let of = |bits, files: &[(&str, &str)]| epoch(bits, &machine(files));
+        assert_eq!(of(bits, &[PI]), of(bits, &[PI]));
+        assert_ne!(of(bits, &[PI]), of(bits, &[("proc/device-tree/serial-number", "10000000d2a1f4c8\0")]));
+        assert_ne!(of(bits, &[PI]), of([8; 16], &[PI]));
+        assert_ne!(of(bits, &[]), of([8; 16], &[]));
     }
 
     #[test]

@@ -199,6 +199,10 @@ enum KindDef {
         last_seq: u64,
         why: String,
     },
+    DuplicateAgent {
+        other_epoch: Epoch,
+        newcomer: bool,
+    },
 }
 
 /// [`EventKind`] in its JSON form.

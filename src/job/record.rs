@@ -254,6 +254,13 @@ pub enum EventKind {
         /// Why it ended.
         why: String,
     },
+    /// Another live device has the same name.
+    DuplicateAgent {
+        /// Its epoch.
+        other_epoch: Epoch,
+        /// It was there first: this device takes no definitions and no commands.
+        newcomer: bool,
+    },
 }
 
 /// A wall time inside a type that is both journal (integer) and JSON (text).

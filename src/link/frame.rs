@@ -5,6 +5,7 @@
 //!   agent                                             link process
 //!     Hello ─────────────────────────────────────────▶  connects; one phase after the other begins
 //!       ◀──────────── Phase · Up · Alive · Fault ─────
+//!       ◀──────────── Name ───────────────────────────  whose the name is: the next three begin when it is ours
 //!       ◀── Snapshot · Key* · SnapshotEnd   Key* ─────  definitions: all of them; then what a hint pointed at
 //!       ◀── Stream · Stored* · Resumed ───────────────  results: what of ours is there beyond the point
 //!     Fact ──────────────────────────────────────────▶
@@ -24,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::job::limits::LINK_FRAME_BYTES;
-use crate::job::{AgentName, Name};
+use crate::job::{AgentName, Epoch, Name};
 use crate::nats::Settings;
 
 /// Bytes before a frame's body: its length.
@@ -69,8 +70,8 @@ pub struct Hello {
     pub agent: AgentName,
     /// Its groups, in order; with `all`.
     pub groups: Vec<Name>,
-    /// The journal's numbering, as its text.
-    pub epoch: String,
+    /// The journal's numbering.
+    pub epoch: Epoch,
     /// Where leaf nodes listen, and how the link says who it is: contents of files, never their paths.
     pub connection: Settings,
     /// The hub's JetStream domain.
@@ -129,6 +130,8 @@ pub enum FromLink {
         /// Whether it was the hub's JetStream; else nobody but the leaf answered.
         hub: bool,
     },
+    /// Whose the device's name is at the centre.
+    Name(Naming),
     /// A complete reading of the bucket of definitions begins.
     Snapshot {
         /// Its `meta.id`.
@@ -218,6 +221,23 @@ pub enum FromLink {
         reason: String,
         /// Trying the same again soon cannot help: a wrong password, say.
         lasting: bool,
+    },
+}
+
+/// Whose a device's name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Naming {
+    /// Ours.
+    Ours,
+    /// Ours, and another live device has asked for it, who came later.
+    Challenged {
+        /// The other's.
+        epoch: Epoch,
+    },
+    /// Another's, who was there before and lives: neither definitions nor commands are taken, and no state is reported.
+    Theirs {
+        /// The other's.
+        epoch: Epoch,
     },
 }
 

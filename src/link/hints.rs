@@ -4,9 +4,13 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use std::sync::mpsc::SyncSender;
+
 use super::frame::Phase;
+use super::identity;
 use super::main::Link;
 use super::patience::{chance, now};
+use super::state::Input;
 use crate::nats::Subscription;
 
 /// Hints of one kind that wait; more are dropped, and the check finds what they meant.
@@ -18,9 +22,12 @@ const SPREAD: Duration = Duration::from_secs(2);
 /// More keys than this are read by reading all.
 const KEYS: usize = 16;
 
-/// The subscriptions: to the device's own keys, and to those of its groups.
+/// The subscriptions: to the device's own keys and those of its groups, and to its name.
 pub(super) struct Hints {
     prefix: String,
+    named: String,
+    /// Who looks after the name.
+    state: Option<SyncSender<Input>>,
     all: Vec<Subscription>,
 }
 
@@ -35,13 +42,15 @@ pub(super) enum Look {
 }
 
 impl Hints {
-    pub(super) fn subscribe(link: &Link) -> Self {
-        let names = link.hello.names();
+    pub(super) fn subscribe(link: &Link, definitions: bool, state: Option<SyncSender<Input>>) -> Self {
+        let (names, named) = (link.hello.names(), link.hello.names().named());
         let subscribe = |subject: String| match link.stream.connection().subscribe(&subject, WAITING) {
             Ok(subscription) => subscription,
             Err(error) => link.out.fault(Phase::Connect, format!("subscribe to {subject}: {error}"), false),
         };
-        Self { all: names.hints().into_iter().map(subscribe).collect(), prefix: names.hint() }
+        let wanted = names.hints().into_iter().filter(|_| definitions);
+        let all = wanted.chain(state.is_some().then(|| named.clone())).map(subscribe).collect();
+        Self { all, prefix: names.hint(), named, state }
     }
 
     /// Waits for a hint, at most so long, and for those that come with it.
@@ -65,13 +74,20 @@ impl Hints {
         if keys.len() > KEYS { Look::All } else { Look::Keys(keys) }
     }
 
-    /// The key that the next hint names.
+    /// The key that the next hint names; none that can be one: it was about the name.
     fn next(&self, link: &Link, most: Duration) -> Option<String> {
         let next = Subscription::next_of(&self.all, most);
         if let Err(error) = &next {
             link.out.fault(Phase::Connect, error.to_string(), error.is_final());
         }
         let hint = next.ok()??;
+        if hint.subject == self.named {
+            let changed = Input::Changed { sequence: identity::sequence(&hint) };
+            // Whoever is busy there writes the key soon, and finds out so.
+            let told = self.state.as_ref().is_none_or(|state| state.try_send(changed).is_ok());
+            log::trace!("the name's key has changed; looked at: {told}");
+            return Some(String::new());
+        }
         // A subscription to all below the prefix gives nothing else; what is odd is no key, and dropped as such.
         Some(hint.subject.strip_prefix(&self.prefix).unwrap_or_default().to_owned())
     }

@@ -18,7 +18,7 @@ use super::out::Out;
 use super::patience::Pulse;
 use super::results::{self, Input};
 use super::state::{self, Put};
-use super::watch;
+use super::watch::{self, Others};
 use crate::nats::{Connection, JetStream, NatsError, Trouble};
 
 /// A server that has not let us in after this is none.
@@ -88,7 +88,8 @@ fn begin(mut from: UnixStream) -> io::Result<()> {
     let out = Arc::new(Out::new(from.try_clone()?)?);
     end_on_panic(Arc::clone(&out));
     let link = connect(hello, out);
-    let (facts, puts) = (start(&link)?, start_state(&link)?);
+    let puts = start_state(&link)?;
+    let facts = start(&link, puts.clone())?;
     serve(&link, &mut from, facts.as_ref(), puts.as_ref());
     Ok(())
 }
@@ -139,7 +140,7 @@ fn thread(link: &Arc<Link>, name: &str, work: impl FnOnce(&Arc<Link>) + Send + '
 }
 
 /// Watch, results and commands; where facts are to be handed in.
-fn start(link: &Arc<Link>) -> io::Result<Option<SyncSender<Input>>> {
+fn start(link: &Arc<Link>, state: Option<SyncSender<state::Input>>) -> io::Result<Option<SyncSender<Input>>> {
     let wanted = |phase| !link.hello.left_out.contains(&phase);
     let mut facts = None;
     if wanted(Phase::Results) {
@@ -150,20 +151,26 @@ fn start(link: &Arc<Link>) -> io::Result<Option<SyncSender<Input>>> {
         facts = Some(give);
         thread(link, "results", move |link| results::run(link, &take, acks))?;
     }
+    // Whoever may have the name of another takes no commands.
+    let (begin, named) = sync_channel(1);
     if wanted(Phase::Commands) {
         link.out.say(&FromLink::Phase(Phase::Commands));
-        thread(link, "commands", |link| commands::listen(link))?;
+        thread(link, "commands", move |link| {
+            if named.recv().is_ok() {
+                commands::listen(link);
+            }
+        })?;
     }
     let definitions = wanted(Phase::Definitions);
     if definitions {
         link.out.say(&FromLink::Phase(Phase::Definitions));
     }
-    let kick = facts.clone();
-    thread(link, "watch", move |link| watch::run(link, definitions, kick.as_ref()))?;
+    let others = Others { results: facts.clone(), state, commands: Some(begin) };
+    thread(link, "watch", move |link| watch::run(link, definitions, others))?;
     Ok(facts)
 }
 
-fn start_state(link: &Arc<Link>) -> io::Result<Option<SyncSender<Put>>> {
+fn start_state(link: &Arc<Link>) -> io::Result<Option<SyncSender<state::Input>>> {
     if link.hello.left_out.contains(&Phase::State) {
         return Ok(None);
     }
@@ -178,14 +185,14 @@ fn serve(
     link: &Link,
     from: &mut UnixStream,
     facts: Option<&SyncSender<Input>>,
-    puts: Option<&SyncSender<Put>>,
+    puts: Option<&SyncSender<state::Input>>,
 ) {
     loop {
         let full = match frame::read(from) {
             Ok(Some(ToLink::Fact { seq, subject, payload })) => {
                 hand(facts, Input::Fact { seq, subject, payload })
             }
-            Ok(Some(ToLink::Put { key, value })) => hand(puts, Put { key, value }),
+            Ok(Some(ToLink::Put { key, value })) => hand(puts, state::Input::Put(Put { key, value })),
             Ok(Some(ToLink::Answer { ask, payload, last })) => {
                 commands::answer(link, ask, &payload, last);
                 false

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   agent ══ socket pair, frames ══ main: reads frames, hands them on
-//!                                   watch: one request a minute; hints, snapshots of the bucket   (Definitions)
+//!                                   watch: whose the name is; one request a minute; hints, snapshots  (Definitions)
 //!                                   results: a window of facts; acks: what the stream says        (Results)
 //!                                   state: one put after the other                                (State)
 //!                                   commands: what comes in                                       (Commands)
@@ -16,11 +16,13 @@
 mod backoff;
 mod bucket;
 mod child;
+mod claim;
 mod commands;
 mod confine;
 pub mod frame;
 mod haste;
 mod hints;
+mod identity;
 mod main;
 mod names;
 mod out;

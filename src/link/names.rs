@@ -99,6 +99,11 @@ impl Names<'_> {
         self.keys().iter().map(|key| self.hint() + key).collect()
     }
 
+    /// That the heartbeat's key has changed: whose the name is.
+    pub(super) fn named(&self) -> String {
+        format!("{}.state.{}", self.prefix, self.agent)
+    }
+
     /// The heartbeat's key, and what is said of jobs.
     pub(super) fn reported(&self) -> [String; 2] {
         [self.agent.to_string(), format!("{}.*", self.agent)]
@@ -132,7 +137,7 @@ impl Names<'_> {
         let listened = [self.commands(), format!("{}.>", self.inbox())];
         Permits {
             publish: asked.chain(self.facts()).collect(),
-            subscribe: listened.into_iter().chain(self.hints()).collect(),
+            subscribe: listened.into_iter().chain(self.hints()).chain([self.named()]).collect(),
         }
     }
 }
@@ -147,14 +152,14 @@ pub fn exports(prefix: &Name) -> (Vec<String>, Vec<String>) {
         format!("{prefix}.run.*.*"),
         format!("{prefix}.event.*.*"),
     ];
-    (services.to_vec(), vec![format!("{prefix}.job.>")])
+    (services.to_vec(), vec![format!("{prefix}.job.>"), format!("{prefix}.state.*")])
 }
 
 impl Permits {
-    /// What of it is listened to because the bucket says it, and not because somebody answers or asks.
+    /// What of it is listened to because a bucket says it, and not because somebody answers or asks.
     pub fn hints<'a>(&'a self, names: &Names<'_>) -> impl Iterator<Item = &'a String> {
-        let hint = names.hint();
-        self.subscribe.iter().filter(move |subject| subject.starts_with(&hint))
+        let (hint, named) = (names.hint(), names.named());
+        self.subscribe.iter().filter(move |subject| subject.starts_with(&hint) || **subject == named)
     }
 }
 

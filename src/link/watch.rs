@@ -1,16 +1,18 @@
-//! One request a minute, which tells whether the hub is there and whether its bucket of definitions is another than the
-//! one that was read; in between, hints.
+//! Whose the name is, first of all. Then one request a minute, which tells whether the hub is there and whether its bucket
+//! of definitions is another than the one that was read; in between, hints.
 
 use core::time::Duration;
 use std::sync::mpsc::SyncSender;
 
 use super::bucket;
+use super::frame::{FromLink, Naming, Phase};
 use super::haste::hastened;
 use super::hints::{Hints, Look};
+use super::identity::{self, Asked};
 use super::main::Link;
 use super::patience::{ANSWER, Again, chance, now};
-use super::results::Input;
-use crate::nats::StreamInfo;
+use super::{results, state};
+use crate::nats::{NatsError, StreamInfo};
 
 /// Between two requests.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,9 +20,36 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CHECK: Duration = Duration::from_secs(540);
 /// Between two readings of all that hints ask for: anybody may forge one.
 const SPACING: Duration = Duration::from_secs(5);
+/// A name that another has is asked for again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
+
+/// The other threads, where they are not left out.
+pub(super) struct Others {
+    /// Sends again what was not answered.
+    pub(super) results: Option<SyncSender<results::Input>>,
+    /// Looks after the name, and reports under it.
+    pub(super) state: Option<SyncSender<state::Input>>,
+    /// Begins when it may; taken then.
+    pub(super) commands: Option<SyncSender<()>>,
+}
+
+/// Whose the name is.
+enum Name {
+    /// Not known.
+    Unknown,
+    /// Another's; asked for again then.
+    Theirs(Duration),
+    /// Ours, or nobody can tell.
+    Ours,
+}
 
 struct Watch<'a> {
     link: &'a Link,
+    others: Others,
+    /// They are wanted.
+    definitions: bool,
+    name: Name,
+    /// From when the name is known on.
     hints: Option<Hints>,
     /// The bucket as it was when it was last read whole.
     read: Option<StreamInfo>,
@@ -35,11 +64,13 @@ struct Watch<'a> {
 }
 
 /// Watches until the process ends.
-pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input>>) {
+pub(super) fn run(link: &Link, definitions: bool, others: Others) {
     let mut watch = Watch {
         link,
-        // Before the first reading: what changes meanwhile is hinted at.
-        hints: definitions.then(|| Hints::subscribe(link)),
+        others,
+        definitions,
+        name: Name::Unknown,
+        hints: None,
         read: None,
         check_at: Duration::ZERO,
         read_at: Duration::ZERO,
@@ -54,12 +85,13 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
         // Another thread may have noticed it first.
         let returns = link.pulse.returns();
         let back = core::mem::replace(&mut watch.returns, returns) != returns;
-        if back && let Some(kick) = kick {
+        if back && let Some(kick) = &watch.others.results {
             // A full queue is busy anyway.
-            kick.try_send(Input::Kick).unwrap_or_default();
+            kick.try_send(results::Input::Kick).unwrap_or_default();
         }
+        let named = watch.is_ours();
         let settled = match info {
-            Ok(info) => watch.look(info, back),
+            Ok(info) => watch.look(info, back) && named,
             Err(error) if error.is_not_found() => {
                 if !watch.missing {
                     log::warn!("{error}: the hub has no bucket of definitions; `leafcron hub init` makes it");
@@ -84,12 +116,84 @@ pub(super) fn run(link: &Link, definitions: bool, kick: Option<&SyncSender<Input
 }
 
 impl Watch<'_> {
+    /// Asks whose the name is, as long as that is not known; whether that has come to an end.
+    fn is_ours(&mut self) -> bool {
+        match self.name {
+            Name::Ours => return true,
+            Name::Theirs(again) if now() < again => return true,
+            Name::Theirs(_) | Name::Unknown => {}
+        }
+        let Some(state) = &self.others.state else {
+            // What it would be asked of is left out.
+            self.begin();
+            return true;
+        };
+        let asked = if self.link.pulse.hub() {
+            identity::ask(self.link)
+        } else {
+            Err(NatsError::NoResponders { subject: "the hub".to_owned() })
+        };
+        self.link.pulse.note(&asked, &self.link.out);
+        match asked {
+            Ok(Asked::Ours(name)) => {
+                self.link.out.say(&FromLink::Name(Naming::Ours));
+                // The thread waits for just this.
+                state.try_send(state::Input::Ours(name)).unwrap_or_default();
+                self.begin();
+                true
+            }
+            Ok(Asked::Theirs(epoch)) => {
+                self.link.out.say(&FromLink::Name(Naming::Theirs { epoch }));
+                // They began while nobody could be asked.
+                if self.others.commands.is_none() {
+                    let why = format!("another live device has this name, and had it first (epoch {epoch})");
+                    self.link.out.fault(Phase::Connect, why, false);
+                }
+                self.name = Name::Theirs(now() + hastened(ASK_AGAIN));
+                true
+            }
+            // A device whose hub is away is commanded through its leaf node.
+            Err(NatsError::NoResponders { .. }) => {
+                self.command();
+                false
+            }
+            Err(error) => {
+                log::warn!("whose this name is could not be asked: {error}");
+                // Nothing of the device's may depend on the bucket of what it says of itself.
+                self.command();
+                self.listens();
+                false
+            }
+        }
+    }
+
+    /// All that waited for the name.
+    fn begin(&mut self) {
+        self.name = Name::Ours;
+        self.command();
+        self.listens();
+    }
+
+    fn command(&mut self) {
+        if let Some(begin) = self.others.commands.take() {
+            // It waits for just this, or is left out.
+            begin.try_send(()).unwrap_or_default();
+        }
+    }
+
+    /// Before the first reading: what changes meanwhile is hinted at.
+    fn listens(&mut self) {
+        if self.hints.is_none() {
+            self.hints = Some(Hints::subscribe(self.link, self.definitions, self.others.state.clone()));
+        }
+    }
+
     /// Reads the bucket if it has to be; whether it was read as it should.
     fn look(&mut self, info: StreamInfo, back: bool) -> bool {
         if core::mem::take(&mut self.missing) {
             self.link.pulse.nudge();
         }
-        if self.hints.is_none() {
+        if !self.definitions || self.hints.is_none() {
             return true;
         }
         let other = self

@@ -103,6 +103,12 @@ impl NatsError {
         matches!(self, Self::Api { code: 404, .. })
     }
 
+    /// Whether a subject's newest message was another than the one that was to be written over.
+    #[must_use]
+    pub fn is_wrong_last(&self) -> bool {
+        matches!(self, Self::Api { err_code: 10_071 | 10_164, .. })
+    }
+
     /// Whether somebody answered, if only to say that nobody is there.
     #[must_use]
     pub fn is_answer(&self) -> bool {

@@ -173,7 +173,7 @@ impl JetStream {
     /// Writes a key that is not there; one that is stays as it is.
     ///
     /// # Errors
-    /// It is there: an [`NatsError::Api`] with `err_code` 10071. And those of [`publish`](Self::publish).
+    /// It is there: [`NatsError::is_wrong_last`]. And those of [`publish`](Self::publish).
     pub fn kv_create(
         &self,
         bucket: &str,
@@ -187,16 +187,18 @@ impl JetStream {
     /// Writes a key whose last message, a deletion too, has this sequence; 0: it has none.
     ///
     /// # Errors
-    /// It has another: an [`NatsError::Api`] with `err_code` 10071. And those of [`publish`](Self::publish).
+    /// It has another: [`NatsError::is_wrong_last`]. And those of [`publish`](Self::publish).
     pub fn kv_update(
         &self,
         bucket: &str,
         key: &str,
+        headers: &[(&str, &str)],
         value: &[u8],
         last: u64,
         within: Duration,
     ) -> Result<PubAck, NatsError> {
-        self.kv_write(bucket, key, &[(EXPECTED_LAST, &last.to_string())], value, within)
+        let last = last.to_string();
+        self.kv_write(bucket, key, &[headers, &[(EXPECTED_LAST, last.as_str())]].concat(), value, within)
     }
 
     /// Marks a key as deleted whose last message has this sequence; 0: it has none.

@@ -9,7 +9,7 @@ pub struct Message {
     pub reply: Option<String>,
     /// What it says.
     pub payload: Vec<u8>,
-    headers: Option<::nats::HeaderMap>,
+    pub(super) headers: Option<::nats::HeaderMap>,
 }
 
 impl Message {

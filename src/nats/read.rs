@@ -64,6 +64,15 @@ pub struct Stored {
     pub payload: Vec<u8>,
     /// It marks its key as deleted or purged, or is what a time limit left of it.
     pub deleted: bool,
+    headers: Option<::nats::HeaderMap>,
+}
+
+impl Stored {
+    /// The value of a header, letter case as it was written.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref()?.get(name).map(String::as_str)
+    }
 }
 
 #[derive(Deserialize)]
@@ -181,6 +190,7 @@ impl JetStream {
                     at_nanos: position.at_nanos,
                     payload: message.payload,
                     deleted,
+                    headers: message.headers,
                 })?;
             }
         }

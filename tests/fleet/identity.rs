@@ -190,3 +190,128 @@ fn an_image_that_is_behind_the_stream_and_has_nothing_of_its_own_learns_it_too()
     assert_eq!(stream.iter().filter(|fact| fact["epoch"] == old).count(), before.len());
     assert_eq!(new_epochs(&stream).len(), 1);
 }
+
+/// Why the link takes neither definitions nor commands.
+fn trouble(rig: &Rig) -> String {
+    rig.json(&["status"])["link"]["trouble"].as_str().unwrap_or_default().to_owned()
+}
+
+fn is_newcomer(rig: &Rig) -> bool {
+    trouble(rig).contains("no definitions and no commands are taken")
+}
+
+/// Whose the heartbeat is.
+fn heard(fleet: &Fleet) -> String {
+    fleet.heartbeat().unwrap().epoch.to_string()
+}
+
+fn duplicates(stream: &[Value], epoch: &str) -> Vec<(String, bool)> {
+    let of = stream.iter().filter(|fact| fact["event"] == "duplicate_agent" && fact["epoch"] == epoch);
+    of.map(|fact| (fact["other_epoch"].as_str().unwrap().to_owned(), fact["newcomer"].as_bool().unwrap()))
+        .collect()
+}
+
+fn jobs(rig: &Rig) -> Vec<String> {
+    let listed = rig.json(&["list"]);
+    let names = listed.as_array().unwrap().iter().map(|row| row["job"].as_str().unwrap().to_owned());
+    names.collect()
+}
+
+#[test]
+fn of_two_live_devices_of_one_name_the_one_that_came_first_keeps_it_until_it_is_gone() {
+    // The name is asked for again after 300 s.
+    let mut fleet = Fleet::hasty(60, "", OWN);
+    let first = epoch(&fleet.device);
+    let mut twin = twin(&fleet);
+    let other = machine(&twin, "d2a1f4c8");
+    start_on(&mut twin, &other);
+    let second = epoch(&twin);
+    wait_for("the newcomer knows it", || is_newcomer(&twin).then_some(()));
+    wait_for("the first knows it too", || {
+        let warnings = fleet.link()["warnings"].to_string();
+        (warnings.contains("came later") && warnings.contains(&second)).then_some(())
+    });
+
+    // Definitions and commands reach one of them, what both record reaches the hub.
+    fleet.put("agent.pi.pushed", r#"{"schedule":"@yearly","command":"true"}"#);
+    fleet.wait_for_verdict("pushed", |verdict| verdict.in_force.is_some());
+    let ran = fleet.hub(&["run", "pi", "pushed", "--wait"]);
+    assert!(ran.status.success(), "{ran:?}");
+    run(&twin);
+    run(&fleet.device);
+    let stream = account(&fleet, &[&fleet.device, &twin]);
+    assert_eq!(jobs(&twin), ["own"]);
+    assert_eq!(stream.iter().filter(|fact| fact["job"] == "pushed").count(), 1);
+    assert_eq!(duplicates(&stream, &first), [(second.clone(), false)]);
+    assert_eq!(duplicates(&stream, &second), [(first.clone(), true)]);
+    assert_eq!(heard(&fleet), first);
+    let problems = fleet.hub(&["problems"]);
+    let told = String::from_utf8_lossy(&problems.stdout);
+    assert!(problems.status.code() == Some(1) && told.contains("duplicate agent"), "{told}");
+
+    // One is gone: the other has the name within minutes, and keeps it when the first comes back.
+    fleet.device.kill();
+    wait_for("it takes the name", || (!is_newcomer(&twin) && heard(&fleet) == second).then_some(()));
+    wait_for("and what was defined under it", || (jobs(&twin).len() == 2).then_some(()));
+    fleet.device.start();
+    wait_for("the first is the newcomer now", || is_newcomer(&fleet.device).then_some(()));
+    account(&fleet, &[&fleet.device, &twin]);
+    assert_eq!(heard(&fleet), second);
+}
+
+#[test]
+fn a_copy_that_lives_beside_its_original_gets_numbers_of_its_own_and_yields() {
+    let mut fleet = Fleet::waiting("", OWN);
+    assert!(fleet.hub(&["init"]).status.success());
+    // Virtual machines: nothing tells them apart.
+    let same = machine(&fleet.device, "d2a1f4c7");
+    start_on(&mut fleet.device, &same);
+    fleet.wait_until_up();
+    run(&fleet.device);
+    account(&fleet, &[&fleet.device]);
+    fleet.device.kill();
+    let mut copied = twin(&fleet);
+    copy(&fleet.device.path("state"), &copied.path("state"));
+    start_on(&mut fleet.device, &same);
+    start_on(&mut copied, &same);
+    assert_eq!(epoch(&fleet.device), epoch(&copied));
+    run(&fleet.device);
+    run(&copied);
+    wait_for("one of them goes on in a new epoch", || (epoch(&fleet.device) != epoch(&copied)).then_some(()));
+    run(&fleet.device);
+    run(&copied);
+    wait_for("one of them yields", || (is_newcomer(&fleet.device) != is_newcomer(&copied)).then_some(()));
+    account(&fleet, &[&fleet.device, &copied]);
+}
+
+#[test]
+fn without_hints_of_the_name_two_devices_find_out_at_their_heartbeats() {
+    let mut fleet = Fleet::waiting("", OWN);
+    assert!(fleet.hub(&["init"]).status.success());
+    let client = nats::Options::new().connect(fleet.hub.url()).unwrap();
+    let ask = |verb: &str, body: &str| -> Value {
+        let answer = client.request(&format!("$JS.API.STREAM.{verb}.KV_leafcron-state"), body).unwrap();
+        let answer: Value = serde_json::from_slice(&answer.data).unwrap();
+        assert!(answer["error"].is_null(), "{verb}: {answer}");
+        answer
+    };
+    let mut config = ask("INFO", "")["config"].clone();
+    assert!(config.as_object_mut().unwrap().remove("republish").is_some());
+    ask("DELETE", "");
+    ask("CREATE", &config.to_string());
+    fleet.device.start();
+    fleet.wait_until_up();
+    wait_for("a heartbeat", || fleet.heartbeat());
+    let mut twin = twin(&fleet);
+    let other = machine(&twin, "d2a1f4c8");
+    start_on(&mut twin, &other);
+    wait_for("the newcomer knows it", || is_newcomer(&twin).then_some(()));
+    assert!(!is_newcomer(&fleet.device));
+    account(&fleet, &[&fleet.device, &twin]);
+    assert_eq!(heard(&fleet), epoch(&fleet.device));
+    // `init` mends it, where the server lets it: 2.9 does not.
+    let made = fleet.hub(&["init"]);
+    let said = |bytes: &[u8], what| String::from_utf8_lossy(bytes).contains(what);
+    let mended = said(&made.stdout, "KV_leafcron-state: there already; republish set");
+    assert!(mended || said(&made.stderr, "two devices of one name find out at a heartbeat"), "{made:#?}");
+}

@@ -192,6 +192,19 @@ fn gates() -> (Vec<u8>, Model) {
     (disk.content(&segment(&disk)).unwrap(), model)
 }
 
+/// A segment with both events of a name that two devices have.
+fn twins() -> (Vec<u8>, Model) {
+    let disk = MemDisk::new();
+    let (mut journal, _) = open(&disk);
+    let mut model = Model::new();
+    let told = |newcomer| {
+        let kind = EventKind::DuplicateAgent { other_epoch: Id128([0xa1; 16]), newcomer };
+        Entry::Event(DeviceEvent { at: at(9), clock: Clock::Synced, kind })
+    };
+    assert!(model.run(&mut journal, &[(vec![told(true), told(false)], Durability::Synced)]));
+    (disk.content(&segment(&disk)).unwrap(), model)
+}
+
 /// A segment that another machine took over: bound, with the event of a new epoch, and facts without a number.
 fn bound() -> (Vec<u8>, State) {
     let disk = MemDisk::new();
@@ -252,6 +265,7 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
     journals.extend(eras().0);
     journals.push(("journal-gates", gates().0));
     journals.push(("journal-bound", bound().0));
+    journals.push(("journal-twins", twins().0));
     for (name, bytes) in journals {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         if std::env::var_os("LEAFCRON_BLESS").is_some() {
@@ -264,8 +278,9 @@ fn a_journal_of_format_1_is_written_as_it_always_was() {
 #[test]
 fn a_journal_of_format_1_is_read_as_it_always_was() {
     let (model, linked, eras) = (journals().1, linked().1, eras().1);
-    let (bound, gates) = (bound().1, gates().1);
+    let (bound, gates, twins) = (bound().1, gates().1, twins().1);
     let files = [
+        ("journal-1", include_bytes!("../golden/journal-twins").as_slice(), &twins.states[1]),
         ("journal-1", include_bytes!("../golden/journal-gates").as_slice(), &gates.states[1]),
         ("journal-1", include_bytes!("../golden/journal-eras").as_slice(), &eras.states[1]),
         ("journal-2", include_bytes!("../golden/journal-eras-2").as_slice(), &eras.states[2]),

@@ -121,8 +121,8 @@ fn a_key_is_put_created_once_and_deleted_through_the_leaf_and_at_the_hub() {
         let deleted = stream.kv_delete("b", "k", WITHIN).unwrap();
         assert_eq!(bucket.get("k").unwrap(), None);
         // Written over only what was seen.
-        let second = stream.kv_update("b", "k", b"2", deleted.sequence, WITHIN).unwrap();
-        let late = stream.kv_update("b", "k", b"3", first.sequence, WITHIN);
+        let second = stream.kv_update("b", "k", &[], b"2", deleted.sequence, WITHIN).unwrap();
+        let late = stream.kv_update("b", "k", &[], b"3", first.sequence, WITHIN);
         assert!(matches!(late, Err(NatsError::Api { err_code: 10_071, .. })), "{late:?}");
         let late = stream.kv_delete_last("b", "k", first.sequence, WITHIN);
         assert!(matches!(late, Err(NatsError::Api { err_code: 10_071, .. })), "{late:?}");

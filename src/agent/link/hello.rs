@@ -73,7 +73,7 @@ pub(super) fn hello(
     Ok(Hello {
         agent: config.agent.clone(),
         groups,
-        epoch: epoch.to_string(),
+        epoch,
         connection,
         domain: link.domain.clone(),
         prefix: link.prefix.clone(),

@@ -5,6 +5,7 @@
 mod commands;
 mod definitions;
 mod hello;
+mod naming;
 mod process;
 mod reported;
 pub mod results;
@@ -25,6 +26,7 @@ use crate::store::{Outbox, RealDisk};
 
 pub use hello::USER;
 pub(super) use hello::link_uid;
+use naming::Others;
 use process::{Fault, Process, later, silence};
 use reported::Reported;
 use results::{Answer, Ask, Outgoing};
@@ -81,6 +83,7 @@ pub(super) struct Link {
     pub(super) results: Results<RealDisk>,
     reported: Reported,
     beat: Beat,
+    others: Others,
     /// The verdicts may have changed.
     pub(super) verdicts: bool,
     start: Option<Task<()>>,
@@ -106,6 +109,7 @@ impl Link {
             results,
             reported: Reported::default(),
             beat: Beat::default(),
+            others: Others::default(),
             verdicts: true,
             start: None,
             watch: None,
@@ -152,7 +156,12 @@ impl Link {
             since: self.since,
             server: self.server.clone(),
             next_try: self.next_try,
-            trouble: self.down.clone().or(conflict).or_else(|| self.trouble.clone()),
+            trouble: self
+                .down
+                .clone()
+                .or_else(|| self.others.trouble().map(str::to_owned))
+                .or(conflict)
+                .or_else(|| self.trouble.clone()),
             left_out,
             warnings: self.standing.iter().chain(&self.warnings).cloned().collect(),
             exits: self.exits,
@@ -171,6 +180,7 @@ impl Agent {
         link.next_try = None;
         link.results.begin();
         link.reported.begin();
+        link.others.begin();
         self.catalog.abort_snapshot();
         let left_out = link.backoff.left_out(now.boot);
         let begun = hello::hello(&self.config, &link.nats, self.epoch, link.results.acked(), left_out)
@@ -283,6 +293,7 @@ impl Agent {
         let Some(process) = link.process.as_mut().filter(|process| !process.killed) else { return };
         match frame {
             FromLink::Phase(Phase::Connect | Phase::Commands) => {}
+            FromLink::Name(naming) => self.named(naming),
             FromLink::Phase(phase) => process.begins(phase),
             FromLink::Up { server, warnings } => {
                 log::info!("connected to {server}");
@@ -304,10 +315,7 @@ impl Agent {
                     "the server does not permit everything ({what}): `leafcron hub permit {} --groups …` prints what it has to",
                     self.config.agent
                 );
-                if link.warnings.len() < WARNINGS && !link.warnings.contains(&warning) {
-                    log::warn!("{warning}");
-                    link.warnings.push(warning);
-                }
+                link.warn(warning);
             }
             FromLink::Fault { phase, reason, lasting } => {
                 process.fault = Some(Fault { phase, reason, lasting })

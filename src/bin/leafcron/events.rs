@@ -69,6 +69,12 @@ fn what(kind: &EventKind, here: &Here) -> String {
         EventKind::NewEpoch { old_epoch, last_seq, why } => {
             format!("{why}; numbers begin anew after {last_seq} of epoch {old_epoch}")
         }
+        EventKind::DuplicateAgent { other_epoch, newcomer: true } => format!(
+            "another live device, of epoch {other_epoch}, has this name and had it first: no definitions and no commands are taken"
+        ),
+        EventKind::DuplicateAgent { other_epoch, newcomer: false } => format!(
+            "another live device, of epoch {other_epoch}, came with this name: it takes no definitions and no commands"
+        ),
     }
 }
 

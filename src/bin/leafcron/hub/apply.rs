@@ -196,18 +196,20 @@ fn write(
     let last = |job: &JobName| there.get(job).map_or(0, |(sequence, _)| *sequence);
     let mut pushed = BTreeMap::new();
     let mut done = 0;
-    let conflict = |key: &str, done: usize, error: &NatsError| match error {
-        NatsError::Api { err_code: WRONG_LAST_SEQUENCE, .. } => Failure::No(format!(
+    let conflict = |key: &str, done: usize, error: &NatsError| {
+        if !error.is_wrong_last() {
+            return cannot(error);
+        }
+        Failure::No(format!(
             "{key}: somebody else has written it meanwhile; {done} of {} changes were made: look, and apply again",
             changes.len()
-        )),
-        error => cannot(error),
+        ))
     };
     for (job, fields) in wanted {
         let (key, source) = scope.key(job);
         let value = text::canonical(fields);
         let sequence = if changes.contains_key(job) {
-            let stored = centre.stream.kv_update(&bucket, &key, value.as_bytes(), last(job), ANSWER);
+            let stored = centre.stream.kv_update(&bucket, &key, &[], value.as_bytes(), last(job), ANSWER);
             done += 1;
             stored.map_err(|error| conflict(&key, done - 1, &error))?.sequence
         } else {
@@ -223,9 +225,6 @@ fn write(
     }
     Ok(pushed)
 }
-
-/// JetStream's: another message came to the subject.
-const WRONG_LAST_SEQUENCE: u64 = 10_071;
 
 fn names(jobs: &BTreeSet<JobName>) -> String {
     jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")

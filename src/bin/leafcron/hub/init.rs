@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use leafcron::nats::{NatsError, StreamInfo};
+use leafcron::nats::StreamInfo;
 use serde_json::{Value, json};
 
 use super::{ANSWER, Centre, cannot, random};
@@ -13,8 +13,6 @@ use crate::table::safe;
 const DUPLICATES: Duration = Duration::from_secs(2 * 3600);
 /// A value of the bucket of definitions: one definition, and room to see by how much another is too large.
 const VALUE_BYTES: usize = 2 * leafcron::job::limits::DEFINITION_BYTES;
-/// The key is there: wrong last sequence.
-const ALREADY_CREATED_AS: u64 = 10_071;
 
 /// What was done.
 #[derive(Default)]
@@ -39,16 +37,21 @@ pub(super) fn init(centre: &Centre, replicas: u8, keep: Duration, as_json: bool)
     let id = centre.stream.kv_create(&jobs, "meta.id", random()?.as_bytes(), ANSWER);
     match id {
         Ok(_) => report.done.push(format!("{jobs}: meta.id written; it tells this bucket from any other")),
-        Err(NatsError::Api { err_code: ALREADY_CREATED_AS, .. }) => {}
+        Err(error) if error.is_wrong_last() => {}
         Err(error) => return Err(cannot(&error)),
     }
-    let mut wanted = bucket(&centre.name("state"), replicas);
+    let state = centre.name("state");
+    // Of each device's heartbeat alone: whoever else has its name learns of it.
+    let republish = json!({"src": format!("$KV.{state}.*"), "dest": format!("{}.state.{{{{wildcard(1)}}}}", centre.prefix), "headers_only": true});
+    let mut wanted = bucket(&state, replicas);
     if let Some(fields) = wanted.as_object_mut() {
+        fields.insert("republish".to_owned(), republish);
         // Each device puts its own keys: by a header of one of them it would have all others deleted.
         fields.insert("allow_rollup_hdrs".to_owned(), false.into());
     }
     let rollup = "with it each device can delete what all others say";
-    make(centre, &wanted, &[("allow_rollup_hdrs", rollup)], &mut report)?;
+    let twins = "without republish two devices of one name find out at a heartbeat, not at once";
+    make(centre, &wanted, &[("allow_rollup_hdrs", rollup), ("republish", twins)], &mut report)?;
     let prefix = &centre.prefix;
     let runs = json!({
         "name": centre.name("runs"),
@@ -144,24 +147,24 @@ fn mend(
         .collect();
     if missing.is_empty() {
         report.done.push(format!("{name}: there already"));
-    } else {
-        let mut config = info.config.clone();
-        for field in &missing {
-            if let (Some(fields), Some(value)) = (config.as_object_mut(), wanted.get(*field)) {
-                fields.insert((*field).to_owned(), value.clone());
-            }
+    }
+    let mut config = info.config.clone();
+    // One after the other: what this server does not let be changed keeps nothing else from it.
+    for field in missing {
+        let mut changed = config.clone();
+        if let (Some(fields), Some(value)) = (changed.as_object_mut(), wanted.get(field)) {
+            fields.insert(field.to_owned(), value.clone());
         }
-        let updated = centre.stream.api(&format!("STREAM.UPDATE.{name}"), &config, ANSWER);
-        match updated {
-            Ok(_) => report.done.push(format!("{name}: there already; {} set", missing.join(", "))),
+        match centre.stream.api(&format!("STREAM.UPDATE.{name}"), &changed, ANSWER) {
+            Ok(_) => {
+                report.done.push(format!("{name}: there already; {field} set"));
+                config = changed;
+            }
             Err(error) => {
-                let why: Vec<&str> =
-                    needed.iter().filter(|(field, _)| missing.contains(field)).map(|(_, why)| *why).collect();
+                let why = needed.iter().find(|(name, _)| *name == field).map_or("", |(_, why)| *why);
                 report.warnings.push(format!(
-                    "{name} needs another {}, and this server does not let it be set ({}): {}",
-                    missing.join(", "),
-                    chain(&error),
-                    why.join("; ")
+                    "{name} needs another {field}, and this server does not let it be set ({}): {why}",
+                    chain(&error)
                 ));
             }
         }
