@@ -36,7 +36,7 @@ pub use doctor::{Doctor, Warning};
 pub use document::{Document, JobsFile, Section, SyntaxError};
 pub use entry::{Entry, Intent, LastAttempt, Missed, Pending, PendingStage, Source, Started, StopWhy};
 pub use eras::{Eras, Provisional, Provisionally};
-pub use fact::{FactId, without_output};
+pub use fact::{FactId, with_less_output};
 pub use fields::FieldError;
 pub(crate) use fields::Fields;
 pub use fire::{BootId, CommandId, Epoch, Fire, FireKey, Id128, RunId, Trigger};

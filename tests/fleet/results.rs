@@ -126,7 +126,7 @@ fn an_acknowledgement_that_never_came_back_doubles_nothing_after_the_window_of_d
 }
 
 #[test]
-fn a_record_that_is_too_large_for_the_server_goes_without_its_output() {
+fn a_record_that_is_too_large_for_the_server_goes_with_less_of_its_output_and_says_so() {
     let fleet = Fleet::new(
         "",
         "[job.loud]\nschedule = \"@yearly\"\noutput = \"64KiB\"\ncommand = \"head -c 60000 /dev/zero\"\n",
@@ -136,7 +136,15 @@ fn a_record_that_is_too_large_for_the_server_goes_without_its_output() {
     let stream = fleet.settled();
     let loud = stream.iter().find(|fact| fact["job"] == "loud").unwrap();
     assert_eq!(loud["outcome"], "succeeded");
-    assert!(loud.get("output").is_none());
+    let output = &loud["output"];
+    let kept = output["head"].as_str().unwrap().len() + output["tail"].as_str().unwrap().len();
+    assert_eq!(
+        (output["bytes"].as_u64(), output["dropped"].as_u64()),
+        (Some(60_000), Some(60_000 - kept as u64))
+    );
+    assert!((5_000..40_000).contains(&kept), "{output}");
+    // At home there is all of it.
+    assert_eq!(fleet.device.records("loud")[0].output.as_ref().map(|output| output.dropped), Some(0));
 }
 
 #[test]

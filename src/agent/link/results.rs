@@ -19,7 +19,7 @@ use super::super::chain;
 use crate::config::{Config, Nats, SendOutput};
 use crate::job::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
 use crate::job::{
-    Acked, AgentName, Entry, Epoch, EventJson, EventKind, FactId, Name, Outcome, RecordJson, without_output,
+    Acked, AgentName, Entry, Epoch, EventJson, EventKind, FactId, Name, Outcome, RecordJson, with_less_output,
 };
 use crate::link::frame::ToLink;
 use crate::store::{Delivered, Disk, Outbox, StoreError, Survey};
@@ -319,14 +319,15 @@ impl<D: Disk> Results<D> {
         }
     }
 
-    /// The server will not take it as it is: without its output, or not at all.
+    /// The server will not take it as it is: with less of its output, or not at all.
     pub fn refused(&mut self, seq: u64, reason: &str) -> Outgoing {
         let mut out = Outgoing::default();
         let Some(sent) = self.flow.window.get_mut(&seq).filter(|sent| sent.at.is_none()) else { return out };
-        if let Some(lean) = without_output(&sent.payload) {
-            log::warn!("fact {seq} goes to the centre without its output: {reason}");
+        if let Some(lean) = with_less_output(&sent.payload) {
+            log::warn!("fact {seq} goes to the centre with less of its output: {reason}");
             sent.payload.clone_from(&lean);
-            out.frames.extend(frame(&self.sender, seq, lean));
+            let subject = subject(&self.sender, &lean).unwrap_or_default();
+            out.frames.push(ToLink::Fact { seq, subject, payload: lean });
             return out;
         }
         let why = format!("refused by the server: {reason}");
@@ -418,7 +419,7 @@ impl<D: Disk> Results<D> {
                 self.flow.survey = true;
                 return;
             }
-            let payload = self.payload(seq, entry);
+            let (subject, payload) = self.message(seq, entry);
             let at = match self.flow.stored.remove(&seq) {
                 Some((id, at)) if FactId::of(&payload) == Some(id) => Some(at),
                 Some((_, at)) => return self.contradict(seq, at),
@@ -429,7 +430,7 @@ impl<D: Disk> Results<D> {
             };
             self.flow.read_through = seq;
             if at.is_none() {
-                out.frames.extend(frame(&self.sender, seq, payload.clone()));
+                out.frames.push(ToLink::Fact { seq, subject, payload: payload.clone() });
             }
             self.flow.window.insert(seq, Sent { payload, at, taken: false });
         }
@@ -443,22 +444,27 @@ impl<D: Disk> Results<D> {
         }
     }
 
-    fn payload(&self, seq: u64, entry: Entry) -> Vec<u8> {
-        let agent = self.sender.agent.clone();
+    /// Where it goes, and what it says.
+    fn message(&self, seq: u64, entry: Entry) -> (String, Vec<u8>) {
+        let FactSender { agent, prefix, send_output } = &self.sender;
         // Plain data: it always prints.
         match entry {
             Entry::Record(mut record) => {
-                match self.sender.send_output {
+                match send_output {
                     SendOutput::All => {}
                     SendOutput::Failures if record.outcome != Outcome::Succeeded => {}
                     SendOutput::Failures | SendOutput::None => record.output = None,
                 }
-                serde_json::to_vec(&RecordJson::new(seq, self.epoch, agent, *record)).unwrap_or_default()
+                let subject = format!("{prefix}.run.{agent}.{}", record.key.job);
+                let record = RecordJson::new(seq, self.epoch, agent.clone(), *record);
+                (subject, serde_json::to_vec(&record).unwrap_or_default())
             }
             Entry::Event(event) => {
-                serde_json::to_vec(&EventJson::new(seq, self.epoch, agent, event)).unwrap_or_default()
+                let event = EventJson::new(seq, self.epoch, agent.clone(), event);
+                let payload = serde_json::to_vec(&event).unwrap_or_default();
+                (subject(&self.sender, &payload).unwrap_or_default(), payload)
             }
-            _ => Vec::new(),
+            _ => Default::default(),
         }
     }
 }
@@ -469,17 +475,16 @@ fn contradiction(agent: &AgentName, epoch: Epoch, seq: u64, stream_sequence: u64
     )
 }
 
-/// A fact for the link, under the subject that its own text names.
-fn frame(sender: &FactSender, seq: u64, payload: Vec<u8>) -> Option<ToLink> {
-    let fact: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+/// Where a fact goes, as its own text says.
+fn subject(sender: &FactSender, payload: &[u8]) -> Option<String> {
+    let fact: serde_json::Value = serde_json::from_slice(payload).ok()?;
     let name = |field: &str| fact.get(field).and_then(serde_json::Value::as_str);
     // An event may name a job, too.
     let (kind, last) = match name("event") {
         Some(event) => ("event", event),
         None => ("run", name("job")?),
     };
-    let subject = format!("{}.{kind}.{}.{last}", sender.prefix, sender.agent);
-    Some(ToLink::Fact { seq, subject, payload })
+    Some(format!("{}.{kind}.{}.{last}", sender.prefix, sender.agent))
 }
 
 #[cfg(test)]
