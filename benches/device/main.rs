@@ -8,11 +8,16 @@
 mod bare;
 mod crowd;
 mod device;
+mod drain;
+#[path = "../store/facts.rs"]
+#[expect(dead_code, reason = "the runs of the store's measurements")]
+mod facts;
 mod idle;
 mod lateness;
 mod link;
 mod machine;
 mod probe;
+mod secure;
 #[path = "../../tests/servers/mod.rs"]
 #[expect(
     dead_code,
@@ -23,6 +28,7 @@ mod probe;
 mod servers;
 mod step;
 mod table;
+mod wire;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -66,6 +72,8 @@ fn measure() -> Outcomes<Table> {
     probe::measure(&mut table)?;
     idle::measure(&mut table)?;
     link::measure(&mut table)?;
+    wire::measure(&mut table)?;
+    drain::measure(&mut table)?;
     lateness::measure(&mut table)?;
     crowd::measure(&mut table)?;
     Ok(table)
