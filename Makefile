@@ -85,6 +85,12 @@ test-package: setup-build # the package under systemd in a container, installed 
 	tests/package/run $(or $(ARCHITECTURE),amd64)
 	[ "$(or $(ARCHITECTURE),amd64)" != amd64 ] || tests/package/guide
 
+.PHONY: test-arm
+test-arm: setup-build # the package on emulated ARM machines under systemd, plugs pulled; ARCHITECTURE STAGES CUTS SEED; root
+	@. cross/lib.sh; apt_install qemu-utils qemu-system-arm qemu-system-x86 socat openssh-client e2fsprogs
+	ARCHITECTURE=$(or $(ARCHITECTURE),armhf) STAGES="$(STAGES)" CUTS=$(or $(CUTS),30) \
+	    $(CARGO) test --test arm
+
 .PHONY: check
 check: setup-build # compiles all of it, and the device binary without the command line
 	$(CARGO) check --all-targets
@@ -94,6 +100,7 @@ check: setup-build # compiles all of it, and the device binary without the comma
 # Compiles as `check` does: `make test` needs no `check` beside it.
 lint: setup-test # clippy with every warning an error, with and without the command line
 	$(CARGO) clippy --all-targets -- --deny warnings
+	$(CARGO) clippy --test arm -- --deny warnings
 	$(CARGO) clippy $(DEVICE) -- --deny warnings
 	@if $(CARGO) tree --no-default-features --edges normal --prefix none | grep '^clap'; then \
 	    echo 'the device binary depends on the command line' >&2; exit 1; fi

@@ -1,0 +1,171 @@
+//! The plug is pulled at random moments under jobs of each second. What they themselves wrote to a console, which no cut
+//! takes back, is held against the journal and the hub: promises 1, 2 and 4.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use leafcron::job::JobName;
+use serde_json::Value;
+
+use super::account::{Account, Span};
+use super::block::{Block, Loss};
+use super::dice::Dice;
+use super::lab::{Lab, stream};
+use super::machine::{Cache, Machine};
+use super::servers::Hub;
+
+/// Each is due each second; what it does there differs.
+const JOBS: &[(&str, &str)] = &[
+    ("tick", "overlap = \"allow\"\ncatch_up = \"last\"\ncommand = \"@\""),
+    ("last", "command = \"@\""),
+    ("slow", "overlap = \"queue\"\ncatch_up = \"last\"\ncommand = \"@; sleep 1.3\""),
+    ("fail", "retry = { attempts = 2, delay = \"1s\" }\ncommand = \"@; exit 3\""),
+];
+const WITNESS: &str = "echo $LEAFCRON_JOB $LEAFCRON_DUE $LEAFCRON_ATTEMPT >/dev/hvc0";
+const BOOT: Duration = Duration::from_secs(400);
+const SETTLE: Duration = Duration::from_secs(400);
+/// Of a disk of its own.
+const DISK_BYTES: usize = 64 << 20;
+
+fn cuts() -> u64 {
+    std::env::var("CUTS").ok().map_or(30, |text| text.parse().unwrap())
+}
+
+pub(super) fn stage(lab: &Lab) {
+    let mut dice = Dice::new();
+    for cache in [Cache::Writeback, Cache::None] {
+        println!("a disk whose cache is {cache:?}");
+        let hub = Lab::hub();
+        let mut machine = lab.machine(Some(&hub));
+        machine.cache = cache;
+        torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, |_| {});
+        Machine::fsck(&machine.disk());
+    }
+}
+
+/// The same with the state on a disk that holds back what was not flushed, and loses half of it.
+pub(super) fn of_a_disk_that_forgets(lab: &Lab) {
+    let mut dice = Dice::new();
+    let hub = Lab::hub();
+    let mut machine = lab.machine(Some(&hub));
+    let (socket, made) = (machine.path("disk.socket"), machine.path("state.ext4"));
+    std::fs::write(&made, vec![0; DISK_BYTES]).unwrap();
+    let mkfs = Command::new("/sbin/mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&made).status().unwrap();
+    assert!(mkfs.success());
+    let block = Block::serve(std::fs::read(&made).unwrap(), &socket);
+    machine.second = Some(format!("nbd:unix:{}", socket.display()));
+    machine.boot();
+    machine.must("systemctl stop leafcrond; echo '/dev/vdb /var/lib/leafcron ext4 defaults,errors=remount-ro 0 2' >>/etc/fstab; mount /var/lib/leafcron && sync");
+    machine.off();
+    let (mut open, mut lost) = (0, 0);
+    torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, |dice| {
+        let Loss { open: had, lost: gone } = block.cut(dice);
+        (open, lost) = (open + had, lost + gone);
+    });
+    println!(
+        "{} flushes; {open} sectors were not flushed at the cuts, {lost} of them are gone",
+        block.flushes()
+    );
+    assert!(lost > 0, "no cut took anything");
+    block.save(&made);
+    Machine::fsck(&made);
+}
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_cut: impl FnMut(&mut Dice)) {
+    let jobs: String = JOBS
+        .iter()
+        .map(|(job, rest)| {
+            format!("[job.{job}]\nschedule = \"* * * * * *\"\n{}\n", rest.replace('@', WITNESS))
+        })
+        .collect();
+    machine.boot();
+    machine.must("systemctl stop leafcrond");
+    machine.write("/etc/leafcron/jobs.d/jobs.toml", &jobs);
+    let begun = now();
+    machine.must("sync; systemctl start leafcrond");
+    let certain = now();
+    for cut in 1..=cuts {
+        let before = machine.witness().len();
+        machine.wait("jobs run", BOOT, |machine| (machine.witness().len() > before).then_some(()));
+        let most = if dice.below(2) == 0 { 1_500 } else { 12_000 };
+        std::thread::sleep(dice.millis(most));
+        let lines = machine.witness().len() - before;
+        machine.cut();
+        at_cut(dice);
+        println!("cut {cut}: {lines} starts in this life");
+        machine.plug_in();
+    }
+    machine.wait("somebody can log in", BOOT, |machine| machine.ssh("true").status.success().then_some(()));
+    settle(machine);
+    let stopped = now();
+    let said = machine.must("dmesg | grep -ci 'EXT4-fs error' || true");
+    assert_eq!(said, "0", "the file system: {}", machine.must("dmesg | grep -i ext4"));
+    let state = machine.path("state");
+    machine.fetch("/var/lib/leafcron", &state);
+    machine.off();
+    judge(machine, &state, hub, &Span { begun, certain, stopped }, cuts);
+}
+
+/// No job is due any more, nothing runs, and the hub has it all.
+fn settle(machine: &mut Machine) {
+    for (job, _) in JOBS {
+        machine.wait("it is paused", SETTLE, |machine| {
+            machine.ssh(&format!("leafcron pause {job}")).status.success().then_some(())
+        });
+    }
+    machine.wait("all is over, and at the hub", SETTLE, |machine| {
+        let status = machine.leafcron("status");
+        let quiet = |list: &str| status[list].as_array().is_some_and(Vec::is_empty);
+        (quiet("running") && quiet("waiting") && status["link"]["unsent"] == 0).then_some(())
+    });
+    machine.must("systemctl stop leafcrond");
+}
+
+fn judge(machine: &Machine, state: &Path, hub: &Hub, span: &Span, cuts: u64) {
+    let names: Vec<JobName> = JOBS.iter().map(|(job, _)| job.parse().unwrap()).collect();
+    let witness: Vec<String> = machine.witness().into_iter().filter(|line| !line.is_empty()).collect();
+    let mut account = Account::of(state, &witness, &names, span, 0);
+    account.wrong.extend(at_the_hub(state, &names, &stream(hub)));
+    println!("{cuts} cuts: {account}");
+    for wrong in &account.wrong {
+        println!("WRONG: {wrong}");
+    }
+    assert!(account.wrong.is_empty(), "the promises were broken");
+}
+
+/// Every fact of the journal is in the stream, each once.
+fn at_the_hub(state: &Path, jobs: &[JobName], stream: &[Value]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut there: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for fact in stream {
+        let (epoch, seq) = (fact["epoch"].as_str().unwrap().to_owned(), fact["seq"].as_u64().unwrap());
+        if !there.entry(epoch).or_default().insert(seq) {
+            wrong.push(format!("{seq} is twice at the hub"));
+        }
+    }
+    if there.len() != 1 {
+        wrong.push(format!("{} epochs are at the hub", there.len()));
+        return wrong;
+    }
+    let there = there.into_values().next().unwrap();
+    let disk = leafcron::store::RealDisk::open(state).unwrap();
+    for job in jobs {
+        for (seq, _) in leafcron::store::history(&disk, Some(job), usize::MAX).unwrap() {
+            if !there.contains(&seq) {
+                wrong.push(format!("{seq} of {job} is not at the hub"));
+            }
+        }
+    }
+    let last = there.last().copied().unwrap_or(0);
+    if there.len() as u64 != last {
+        let missing: Vec<u64> = (1..=last).filter(|seq| !there.contains(seq)).take(5).collect();
+        wrong.push(format!("{} numbers up to {last} are at the hub; missing: {missing:?}", there.len()));
+    }
+    wrong
+}
