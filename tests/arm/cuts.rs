@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use leafcron::job::JobName;
 use serde_json::Value;
@@ -73,8 +73,9 @@ pub(super) fn of_a_disk_that_forgets(lab: &Lab) {
     Machine::fsck(&made);
 }
 
-fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+/// By its own clock, which a boot sets to whole seconds.
+fn now(machine: &Machine) -> i64 {
+    machine.must("date +%s%3N").parse().unwrap()
 }
 
 fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_cut: impl FnMut(&mut Dice)) {
@@ -87,9 +88,9 @@ fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_
     machine.boot();
     machine.must("systemctl stop leafcrond");
     machine.write("/etc/leafcron/jobs.d/jobs.toml", &jobs);
-    let begun = now();
+    let begun = now(machine);
     machine.must("sync; systemctl start leafcrond");
-    let certain = now();
+    let certain = now(machine);
     for cut in 1..=cuts {
         let before = machine.witness().len();
         machine.wait("jobs run", BOOT, |machine| (machine.witness().len() > before).then_some(()));
@@ -103,7 +104,7 @@ fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_
     }
     machine.wait("somebody can log in", BOOT, |machine| machine.ssh("true").status.success().then_some(()));
     settle(machine);
-    let stopped = now();
+    let stopped = now(machine);
     let said = machine.must("dmesg | grep -ci 'EXT4-fs error' || true");
     assert_eq!(said, "0", "the file system: {}", machine.must("dmesg | grep -i ext4"));
     let state = machine.path("state");

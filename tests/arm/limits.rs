@@ -33,12 +33,12 @@ hold = "5m"
 [job.full]
 schedule = "@yearly"
 command = "echo full ran >/dev/hvc0"
-require = { disk_available = { path = "/", free = "300MiB" } }
+require = { disk_available = [{ path = "/", at_least = "300MiB" }] }
 hold = "5m"
 [job.offline]
 schedule = "@yearly"
 command = "echo offline ran >/dev/hvc0"
-require = { network = true }
+require = { network = "online" }
 hold = "5m"
 [job.given-up]
 schedule = "@yearly"
