@@ -75,7 +75,17 @@ pub(super) fn stage(lab: &Lab) {
         println!("{what} both ways: {job} caught up once, then era {era}");
     }
 
-    // A boot in the past, which nobody vouches for, and a synchronisation that comes late.
+    judge(&machine, steps);
+    machine.off();
+}
+
+/// A boot in the past, which nobody vouches for, and a synchronisation that comes late.
+pub(super) fn of_a_boot_in_the_past(lab: &Lab) {
+    let mut machine = lab.machine(None);
+    machine.boot();
+    machine.write("/etc/leafcron/jobs.d/jobs.toml", JOBS);
+    machine.must("systemctl restart leafcrond");
+    let era = fires(&mut machine, None);
     machine.must(
         "sed -i 's/^trust_clock.*/trust_clock = false\\nclock_wait = \"10s\"/' /etc/leafcron/leafcrond.toml",
     );
@@ -84,19 +94,18 @@ pub(super) fn stage(lab: &Lab) {
     machine.boot();
     let provisional = fires(&mut machine, Some(era));
     assert!(provisional > era, "{provisional}");
-    assert!(
-        !machine.leafcron("status")["provisional"].is_null()
-            || machine.must("leafcron status").contains("provisional")
-    );
+    let status = machine.leafcron("status");
+    println!("booted in the past: {} {}", status["now"], status["clock"]);
     machine.must(&format!("date -s @{} && {SYNCHRONISE}", host_secs()));
     machine.wait("the main era goes on", SOON, |machine| {
-        (last(machine)?["era"].as_u64()? == era && last(machine)?["clock"] == "synced").then_some(())
+        let record = last(machine)?;
+        println!("{} {} {}", record["era"], record["due"], record["clock"]);
+        (record["era"] == era && record["clock"] == "synced").then_some(())
     });
     println!(
         "a boot in 2020: jobs ran in provisional era {provisional}; with the clock right, era {era} went on"
     );
-
-    judge(&machine, steps);
+    judge(&machine, 1);
     machine.off();
 }
 

@@ -103,8 +103,8 @@ fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_
         machine.plug_in();
     }
     machine.wait("somebody can log in", BOOT, |machine| machine.ssh("true").status.success().then_some(()));
-    settle(machine);
     let stopped = now(machine);
+    settle(machine);
     let said = machine.must("dmesg | grep -ci 'EXT4-fs error' || true");
     assert_eq!(said, "0", "the file system: {}", machine.must("dmesg | grep -i ext4"));
     let state = machine.path("state");

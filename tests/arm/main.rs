@@ -42,6 +42,7 @@ const STAGES: &[Stage] = &[
     ("survive", survive::stage),
     ("limits", limits::stage),
     ("clock", clock::stage),
+    ("past", clock::of_a_boot_in_the_past),
     ("cuts", cuts::stage),
     ("disk", cuts::of_a_disk_that_forgets),
     ("figures", figures::stage),

@@ -25,6 +25,8 @@ pub(super) struct Account {
     /// Of them, because no disk took the intent.
     refused: usize,
     interrupted: usize,
+    /// By a power cut.
+    cut: usize,
     facts: u64,
     pub(super) wrong: Vec<String>,
 }
@@ -141,8 +143,9 @@ impl Account {
             self.ran += lines.min(1);
             let lost = record.outcome == Outcome::Interrupted && record.reason == Some(Reason::RunnerLost);
             self.interrupted += usize::from(lost);
-            // The machine's power was cut before it came to its first word.
+            // The machine's power was cut, perhaps before its first word.
             let cut = record.outcome == Outcome::Interrupted && record.reason == Some(Reason::Boot);
+            self.cut += usize::from(cut);
             if lines != 1 && !((lost || cut) && lines == 0) {
                 self.wrong.push(format!("{start:?} ran {lines} times; its record: {:?}", record.outcome));
             }
@@ -157,10 +160,10 @@ fn all(jobs: &[JobName], disk: &RealDisk) -> Vec<(u64, Record)> {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { due, ran, skipped, refused, interrupted, facts, wrong } = self;
+        let Self { due, ran, skipped, refused, interrupted, cut, facts, wrong } = self;
         write!(
             f,
-            "{due} fires due, {ran} starts, {skipped} skipped ({refused} for the disk), {interrupted} interrupted; {facts} facts; {} wrong",
+            "{due} fires due, {ran} starts, {skipped} skipped ({refused} for the disk), {interrupted} interrupted, {cut} cut off; {facts} facts; {} wrong",
             wrong.len()
         )
     }
