@@ -13,12 +13,14 @@ mod fleet {
     mod chaos;
     mod commands;
     mod confined;
+    mod crowd;
     mod definitions;
     #[path = "../device/rig.rs"]
     #[expect(dead_code, reason = "shared with the tests of the device alone")]
     mod device;
     mod hub;
     mod identity;
+    mod many;
     mod patience;
     mod permit;
     mod problems;

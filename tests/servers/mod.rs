@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -377,6 +377,15 @@ enum State {
 struct Shared {
     state: Mutex<(State, Vec<TcpStream>)>,
     changed: Condvar,
+    /// Bytes, both ways.
+    carried: AtomicU64,
+}
+
+impl Shared {
+    fn new(state: State) -> Arc<Self> {
+        let state = Mutex::new((state, Vec::new()));
+        Arc::new(Self { state, changed: Condvar::new(), carried: AtomicU64::new(0) })
+    }
 }
 
 /// A TCP line to an address.
@@ -389,8 +398,7 @@ impl Line {
     pub(super) fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared =
-            Arc::new(Shared { state: Mutex::new((State::Joined, Vec::new())), changed: Condvar::new() });
+        let shared = Shared::new(State::Joined);
         let theirs = Arc::downgrade(&shared);
         thread::spawn(move || {
             for near in listener.incoming() {
@@ -426,6 +434,11 @@ impl Line {
         self.set(State::Stalled);
     }
 
+    /// How many bytes it has carried so far, both ways.
+    pub(super) fn carried(&self) -> u64 {
+        self.shared.carried.load(Ordering::Relaxed)
+    }
+
     /// Carries again.
     pub(super) fn join(&self) {
         self.set(State::Joined);
@@ -437,11 +450,7 @@ impl Drop for Line {
         self.cut();
         // The listener looks up once more, and finds nobody.
         let address = self.address;
-        let shared = core::mem::replace(
-            &mut self.shared,
-            Arc::new(Shared { state: Mutex::new((State::Cut, Vec::new())), changed: Condvar::new() }),
-        );
-        drop(shared);
+        drop(core::mem::replace(&mut self.shared, Shared::new(State::Cut)));
         TcpStream::connect(address).ok();
     }
 }
@@ -474,5 +483,6 @@ fn pump(shared: &Shared, mut from: TcpStream, mut to: TcpStream) {
             to.shutdown(Shutdown::Both).ok();
             return;
         }
+        shared.carried.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
