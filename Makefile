@@ -63,6 +63,10 @@ chaos: setup-build # a device, its leaf node and its hub under every trouble at 
 bench: setup-build # the calendar and the store beside their peers; size, memory, wake-ups, lateness, 200 at once; BENCH_IDLE=120s
 	$(CARGO) bench --bench calendar --bench store --bench device
 
+.PHONY: many
+many: setup-build # so many real agents behind two leaf nodes: to join, to converge, to come back at once; AGENTS=100 QUIET=60s
+	AGENTS=$(or $(AGENTS),100) QUIET=$(or $(QUIET),60s) $(CARGO) bench --bench many
+
 .PHONY: simulate
 simulate: setup-build # worlds of bad luck in virtual time, each judged by an independent model; FOR=60s SEED=n STORY=1
 	@$(CARGO) run --quiet --profile simulate --example simulate -- \
