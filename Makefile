@@ -64,8 +64,8 @@ bench: setup-build # the calendar and the store beside their peers; size, memory
 	$(CARGO) bench --bench calendar --bench store --bench device
 
 .PHONY: many
-many: setup-build # so many real agents behind two leaf nodes: to join, to converge, to come back at once; AGENTS=100 QUIET=60s
-	AGENTS=$(or $(AGENTS),100) QUIET=$(or $(QUIET),60s) $(CARGO) bench --bench many
+many: setup-build # so many real agents behind two leaf nodes: to join, to converge, to come back at once; AGENTS=100 QUIET=60s OUTAGE=5s
+	AGENTS=$(or $(AGENTS),100) QUIET=$(or $(QUIET),60s) OUTAGE=$(or $(OUTAGE),5s) $(CARGO) bench --bench many
 
 .PHONY: simulate
 simulate: setup-build # worlds of bad luck in virtual time, each judged by an independent model; FOR=60s SEED=n STORY=1

@@ -2,12 +2,14 @@
 //! How long they take to join, to take a job that is pushed to their group, and to come back all at once; what each of that
 //! costs the hub. Ends with 1 where something does not converge, or a result is missing or doubled.
 //!
-//! `QUIET=11m` watches the quiet for longer than the ten minutes after which each device reads its keys again.
+//! `QUIET=11m` watches the quiet for longer than the ten minutes after which each device reads its keys again;
+//! `OUTAGE=3m` has servers away for longer than the minute within which each device notices.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 
 #[path = "../../tests/fleet/crowd.rs"]
 mod crowd;
 mod gauge;
+mod readings;
 #[path = "../../tests/servers/mod.rs"]
 #[expect(
     dead_code,
@@ -25,12 +27,11 @@ use std::time::Duration;
 use crowd::{Crowd, Outcomes, Word, now_nanos};
 use gauge::{Consumers, Gauge, Reading};
 use leafcron::job::units::parse_duration;
+use serde_json::Value;
 use table::Table;
 
 /// Nothing that works takes this long.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How long servers are away.
-const OUTAGE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(300);
 const JOB: &str = "job";
 
 fn main() -> ExitCode {
@@ -65,11 +66,14 @@ struct Measurement {
     leaves: Vec<Gauge>,
     consumers: Consumers,
     table: Table,
+    /// How long servers are away.
+    outage: Duration,
 }
 
 fn measure() -> Outcomes<String> {
     let agents = setting("AGENTS", 100, |text| text.parse().ok())?;
     let quiet = setting("QUIET", Duration::from_secs(60), |text| parse_duration(text).ok())?;
+    let outage = setting("OUTAGE", Duration::from_secs(5), |text| parse_duration(text).ok())?;
     let dir = tempfile::tempdir()?;
     let gauge = |name: &str| Gauge::new(dir.path(), name);
     let (hub, first, second) = (gauge("hub"), gauge("first"), gauge("second"));
@@ -77,7 +81,7 @@ fn measure() -> Outcomes<String> {
     let consumers = Consumers::new();
     consumers.watch(&crowd.hub)?;
     let leaves = vec![first, second];
-    let mut it = Measurement { crowd, hub, leaves, consumers, table: Table::of(agents) };
+    let mut it = Measurement { crowd, hub, leaves, consumers, table: Table::of(agents), outage };
     it.phase("all join", |crowd| {
         let from = now_nanos();
         crowd.start(agents)?;
@@ -94,7 +98,16 @@ fn measure() -> Outcomes<String> {
     it.all_run(2)?;
     it.hub_dies(3)?;
     it.all_run(4)?;
-    Ok(format!("{}\n{standing}", it.table))
+    let stored = it.stored()?;
+    let table = it.table.to_string();
+    // Nobody else is at work while it is measured what a hub serves at most.
+    drop(it);
+    println!("readings");
+    Ok(format!("{table}\n{standing}\n{stored}\n{}", readings::measure()?))
+}
+
+fn number(of: &Value, name: &str) -> u64 {
+    of.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// When it was pushed, and when each device said that it has it.
@@ -150,8 +163,8 @@ impl Measurement {
             leaf.kill();
         }
         let (sequence, _) = self.crowd.push(JOB, "echo one")?;
-        thread::sleep(OUTAGE);
-        self.phase(&format!("both leaf nodes come back after {} s", OUTAGE.as_secs()), |crowd| {
+        thread::sleep(self.outage);
+        self.phase(&format!("both leaf nodes come back after {} s", self.outage.as_secs()), |crowd| {
             let from = now_nanos();
             for leaf in &mut crowd.leaves {
                 leaf.start_again();
@@ -163,21 +176,31 @@ impl Measurement {
     /// The hub is away for a while, and the leaf nodes join it again. Whoever can be commanded hears of what is pushed.
     fn hub_dies(&mut self, times: usize) -> Outcomes<()> {
         self.crowd.hub.kill();
-        thread::sleep(OUTAGE);
+        thread::sleep(self.outage);
         let from = now_nanos();
         self.crowd.hub.start_again();
         self.crowd.renew()?;
         self.consumers.watch(&self.crowd.hub)?;
-        let name = format!("the hub comes back after {} s: all run it", OUTAGE.as_secs());
+        let name = format!("the hub comes back after {} s: all run it", self.outage.as_secs());
         self.all_run_since(&name, from, times)?;
         self.phase("a job is pushed to the group", |crowd| pushed(crowd, "echo two"))
+    }
+
+    /// What a result takes in the hub's stream.
+    fn stored(&self) -> Outcomes<String> {
+        let there = self.hub.ask("jsz?acc=$G&streams=true")?;
+        let streams = there.pointer("/account_details/0/stream_detail").and_then(Value::as_array);
+        let named = |stream: &&Value| stream.get("name").is_some_and(|name| name == "leafcron-runs");
+        let runs = streams.into_iter().flatten().find(named);
+        let state = runs.and_then(|runs| runs.get("state")).ok_or("no stream of results")?;
+        let (messages, bytes) = (number(state, "messages"), number(state, "bytes"));
+        Ok(format!("results: {messages} messages in the stream, {} bytes each", bytes / messages.max(1)))
     }
 
     /// What is there while nothing happens.
     fn standing(&self) -> Outcomes<String> {
         let hub = &self.hub;
-        let streams = hub.ask("jsz")?;
-        let consumers = streams.get("consumers").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let consumers = number(&hub.ask("jsz")?, "consumers");
         let mut text = format!(
             "quiet: the hub has {} leaf nodes, {} clients (of this program), {} subscriptions, {consumers} consumers, {} MiB",
             hub.figure("leafnodes")?,
