@@ -19,6 +19,11 @@ const INACTIVE_NANOS: u64 = 60_000_000_000;
 /// A consumer of this name that comes back to life is deleted again, so often.
 const TRIES: usize = 3;
 
+/// In a cluster the first pull may come to a server that has not heard of the new consumer, and finds nobody there: it is
+/// sent again after these.
+const NOT_KNOWN_YET: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1_000)];
+
 /// What is to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
@@ -162,7 +167,7 @@ impl JetStream {
         let messages = connection.subscribe(&inbox, limit)?;
         let next = self.subject(&read.consumer().next());
         let expires = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
-        let (mut pending, mut seen) = (pending, 0);
+        let (mut pending, mut seen, mut again) = (pending, 0, NOT_KNOWN_YET.into_iter());
         while pending > 0 {
             // No more than are there: a pull that is left open would have messages delivered into the void.
             let batch = pending.min(BATCH);
@@ -171,6 +176,10 @@ impl JetStream {
             for _ in 0..batch {
                 let (message, position) = match one(&messages, read, within) {
                     Ok(one) => one,
+                    Err(NatsError::NoResponders { .. }) if seen == 0 && again.len() > 0 => {
+                        std::thread::sleep(again.next().unwrap_or_default());
+                        break;
+                    }
                     // Of keys that are overwritten meanwhile nats-server 2.9 announces more than it delivers.
                     Err(error) => {
                         return if self.is_drained(read, seen, within)? { Ok(()) } else { Err(error) };

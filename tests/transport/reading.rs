@@ -1,5 +1,7 @@
 //! JetStream through a leaf node: what is read is complete, and what is acknowledged is there.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use leafcron::nats::{Connection, Expect, From, JetStream, NatsError, PubAck, Read, Settings, Stored};
@@ -159,4 +161,52 @@ fn only_the_stream_of_the_right_domain_acknowledges() {
     let again = there.publish("s.b", &[("Nats-Msg-Id", "1")], b"y", &expect, WITHIN);
     // Which of the two answers first is theirs to decide; counted is the hub's alone.
     assert!(again.map_or_else(|error| matches!(error, NatsError::Nonsense { .. }), |ack| ack.duplicate));
+}
+
+/// A server that knows one client, and a bucket with one key. A new consumer is known to it only after the first pull, which
+/// finds nobody: so a cluster may be.
+fn late_server(listener: &TcpListener) {
+    let (mut to, _) = listener.accept().unwrap();
+    let mut from = BufReader::new(to.try_clone().unwrap());
+    let info = r#"{"server_id":"late","host":"127.0.0.1","port":4222,"version":"2.15.0","go":"","client_id":1,"proto":1,"headers":true,"max_payload":65536}"#;
+    to.write_all(format!("INFO {info}\r\n").as_bytes()).unwrap();
+    let (mut listeners, mut asked, mut line) = (Vec::new(), Vec::new(), String::new());
+    while from.read_line(&mut line).is_ok_and(|count| count > 0) {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        line.clear();
+        match words[0].as_str() {
+            "PING" => to.write_all(b"PONG\r\n").unwrap(),
+            "SUB" => listeners.push((words[1].trim_end_matches('*').to_owned(), words[2].clone())),
+            "PUB" => {
+                let mut body = vec![0; words[3].parse::<usize>().unwrap() + 2];
+                from.read_exact(&mut body).unwrap();
+                let (verb, inbox) = (words[1].split('.').nth(4).unwrap().to_owned(), &words[2]);
+                let sid = &listeners.iter().find(|(prefix, _)| inbox.starts_with(prefix)).unwrap().1;
+                let message = |body: &str| format!("MSG {inbox} {sid} {}\r\n{body}\r\n", body.len());
+                let pulled = asked.contains(&verb);
+                let answer = match verb.as_str() {
+                    "DELETE" => message(r#"{"success":true}"#),
+                    "CREATE" => message(r#"{"num_pending":1,"delivered":{"consumer_seq":0}}"#),
+                    "MSG" if pulled => {
+                        format!("MSG {inbox} {sid} $JS.ACK.KV_b.reader.1.7.1.17.0 5\r\nvalue\r\n")
+                    }
+                    "MSG" => format!("HMSG {inbox} {sid} 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"),
+                    other => panic!("{other} is asked"),
+                };
+                asked.push(verb);
+                to.write_all(answer.as_bytes()).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_pull_that_finds_nobody_since_its_consumer_is_that_new_is_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    // It ends with the tests: the client's socket outlives the client.
+    std::thread::spawn(move || late_server(&listener));
+    let found = read(&stream_at(url), "$KV.b.key", From::LastPerSubject).unwrap();
+    assert_eq!((found.len(), found[0].sequence, found[0].payload.as_slice()), (1, 7, &b"value"[..]));
 }
