@@ -14,8 +14,11 @@ use super::patience::{ANSWER, Again, chance, now};
 use super::{results, state};
 use crate::nats::{NatsError, StreamInfo};
 
-/// Between two requests.
+/// Between two requests, at most.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Devices that came in one moment do not ask in one moment ever after: up to so much sooner, by chance. What falls due
+/// meanwhile is done at a request, so this spreads the readings, too.
+const SOONER: Duration = Duration::from_secs(12);
 /// The bucket is read again after this, and up to a fifth more, where it has changed at all: hints may be lost.
 const CHECK: Duration = Duration::from_secs(540);
 /// Between two readings of all that hints ask for: anybody may forge one.
@@ -104,7 +107,7 @@ pub(super) fn run(link: &Link, definitions: bool, others: Others) {
         };
         let wait = if settled {
             watch.again = Again::default();
-            hastened(MINUTE)
+            hastened(rest())
         } else if link.pulse.silent() >= hastened(MINUTE) {
             // Nobody has said a word: the end is near, and shall not be missed by a long wait.
             hastened(ANSWER)
@@ -113,6 +116,11 @@ pub(super) fn run(link: &Link, definitions: bool, others: Others) {
         };
         watch.listen(wait);
     }
+}
+
+/// How long nothing is asked while all is well.
+fn rest() -> Duration {
+    MINUTE - chance(SOONER)
 }
 
 impl Watch<'_> {
@@ -257,5 +265,25 @@ impl Watch<'_> {
     fn soon(&mut self) {
         std::thread::sleep((self.read_at + hastened(SPACING)).saturating_sub(now()));
         self.check_at = Duration::ZERO;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_came_in_one_moment_does_not_ask_in_one_moment() {
+        let mut rests: Vec<Duration> = (0..1_000).map(|_| rest()).collect();
+        rests.sort_unstable();
+        let (least, most) = (rests[0], rests[999]);
+        assert!(MINUTE - SOONER <= least && most <= MINUTE, "{least:?} to {most:?}");
+        // A fifth of them lies in each fifth of the time, or so.
+        for fifth in 1..5_u32 {
+            let at = MINUTE - SOONER + SOONER * fifth / 5;
+            let before = rests.partition_point(|rest| *rest < at);
+            let expected = usize::try_from(fifth * 200).unwrap();
+            assert!(before.abs_diff(expected) < 100, "{before} of 1000 ask before {at:?}");
+        }
     }
 }
