@@ -49,7 +49,11 @@ pub(super) fn measure(table: &mut Table) -> Outcomes<()> {
     let beats = watched / SHORT.1;
     let beat = talking.bytes.saturating_sub(quiet.bytes) / beats;
     let day = quiet.bytes * DAY_SECS / watched + beat * DAY_SECS / DEFAULT_SECS;
-    table.row("on the wire on a quiet day, TLS and keepalive included", format!("{} KiB", day / 1_024), "");
+    table.row(
+        "on the wire on a quiet day (no key changes), TLS and keepalive included",
+        format!("{} KiB", day / 1_024),
+        "",
+    );
     let minute = format!("{} bytes, {} packets", quiet.bytes * 60 / watched, quiet.packets * 60 / watched);
     table.row("  of it in a minute without a heartbeat", minute, "");
     table.row("  a heartbeat", format!("{beat} bytes"), "");

@@ -129,11 +129,15 @@ fn an_acknowledgement_that_never_came_back_doubles_nothing_after_the_window_of_d
 fn a_record_that_is_too_large_for_the_server_goes_with_less_of_its_output_and_says_so() {
     let fleet = Fleet::new(
         "",
-        "[job.loud]\nschedule = \"@yearly\"\noutput = \"64KiB\"\ncommand = \"head -c 60000 /dev/zero\"\n",
+        "[job.loud]\nschedule = \"@yearly\"\noutput = \"64KiB\"\ncommand = \"head -c 60000 /dev/zero\"\n\
+         [job.after]\nschedule = \"@yearly\"\ncommand = \"echo after\"\n",
     );
     // Control characters grow sixfold in JSON; the rig's servers take 256 KiB at once.
     assert!(fleet.device.leafcron(&["run", "loud", "--wait"]).status.success());
+    assert!(fleet.device.leafcron(&["run", "after", "--wait"]).status.success());
     let stream = fleet.settled();
+    let after = stream.iter().find(|fact| fact["job"] == "after").unwrap();
+    assert_eq!((&after["output"]["head"], &after["output"]["dropped"]), (&"after\n".into(), &0.into()));
     let loud = stream.iter().find(|fact| fact["job"] == "loud").unwrap();
     assert_eq!(loud["outcome"], "succeeded");
     let output = &loud["output"];
