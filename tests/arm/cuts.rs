@@ -23,7 +23,8 @@ const JOBS: &[(&str, &str)] = &[
     ("slow", "overlap = \"queue\"\ncatch_up = \"last\"\ncommand = \"@; sleep 1.3\""),
     ("fail", "retry = { attempts = 2, delay = \"1s\" }\ncommand = \"@; exit 3\""),
 ];
-const WITNESS: &str = "echo $LEAFCRON_JOB $LEAFCRON_DUE $LEAFCRON_ATTEMPT >/dev/hvc0";
+/// With a beginning and an end: a cut may break off a word, and a console's driver may lose the end of a line.
+const WITNESS: &str = r#"echo \"<$LEAFCRON_JOB $LEAFCRON_DUE $LEAFCRON_ATTEMPT>\" >/dev/hvc0"#;
 const BOOT: Duration = Duration::from_secs(400);
 const SETTLE: Duration = Duration::from_secs(400);
 /// Of a disk of its own.
@@ -133,7 +134,7 @@ fn settle(machine: &mut Machine) -> String {
 
 fn judge(machine: &Machine, state: &Path, hub: &Hub, epoch: &str, span: &Span, cuts: u64) {
     let names: Vec<JobName> = JOBS.iter().map(|(job, _)| job.parse().unwrap()).collect();
-    let witness: Vec<String> = machine.witness().into_iter().filter(|line| !line.is_empty()).collect();
+    let witness = words(&machine.witness().concat());
     let mut account = Account::of(state, &witness, &names, span, 0);
     account.wrong.extend(at_the_hub(state, &names, epoch, &stream(hub)));
     println!("{cuts} cuts: {account}");
@@ -141,6 +142,12 @@ fn judge(machine: &Machine, state: &Path, hub: &Hub, epoch: &str, span: &Span, c
         println!("WRONG: {wrong}");
     }
     assert!(account.wrong.is_empty(), "the promises were broken");
+}
+
+/// What whole words say.
+fn words(text: &str) -> Vec<String> {
+    let begun = text.split('<').skip(1);
+    begun.filter_map(|word| word.split_once('>')).map(|(word, _)| word.to_owned()).collect()
 }
 
 /// Every fact of the journal is in the stream, each once. (What an agent said before the jobs were there, from another

@@ -11,6 +11,7 @@ const SOON: Duration = Duration::from_secs(300);
 const JOBS: usize = 1_000;
 const AT_ONCE: usize = 200;
 const WATCHED_SECS: u64 = 120;
+const RUNS: u64 = 20;
 
 /// Private memory and PSS in KiB, and voluntary context switches of all threads, of the unit's processes.
 const LOOK: &str = "private=0 pss=0 switches=0; for pid in $(pgrep leafcron); do \
@@ -38,8 +39,17 @@ pub(super) fn stage(lab: &Lab) {
         (link["state"] == "up" && link["unsent"] == 0).then_some(())
     });
     idle(&machine, "agent and link up (plain), 1,000 jobs");
+    println!("  system calls in {WATCHED_SECS} s: {}", calls(&machine, &format!("sleep {WATCHED_SECS}")));
     machine.must("sed -i '/^.nats/,$d' /etc/leafcron/leafcrond.toml; systemctl restart leafcrond");
     idle(&machine, "agent without a link, 1,000 jobs");
+    println!("  system calls in {WATCHED_SECS} s: {}", calls(&machine, &format!("sleep {WATCHED_SECS}")));
+    let alone = calls(&machine, "leafcron status >/dev/null");
+    let run =
+        calls(&machine, &format!("for n in $(seq {RUNS}); do leafcron run idle-1 --wait >/dev/null; done"));
+    println!(
+        "  of the agent for a run that is asked for, waited for and recorded: {}",
+        run.saturating_sub(alone) / RUNS
+    );
 
     machine.must("rm /etc/leafcron/jobs.d/jobs.toml; leafcron reload");
     crowd(&mut machine);
@@ -62,6 +72,17 @@ fn idle(machine: &Machine, what: &str) {
         after[1],
         after[2] - before[2]
     );
+}
+
+/// System calls of all threads of agent and link, those of jobs apart, while something goes on in the machine.
+fn calls(machine: &Machine, meanwhile: &str) -> u64 {
+    let counted = machine.must(&format!(
+        "tasks=; for pid in $(pgrep leafcron); do for task in /proc/$pid/task/*; do tasks=\"$tasks -p ${{task##*/}}\"; done; done; \
+         strace -c -o /root/calls $tasks 2>/dev/null & tracer=$!; sleep 5; {meanwhile}; kill -INT $tracer; wait $tracer; \
+         sed -n 's/^100.00 *[0-9.]* *[0-9]* *\\([0-9]*\\).*total$/\\1/p' /root/calls"
+    ));
+    // Nothing was called, nothing is printed.
+    if counted.is_empty() { 0 } else { counted.parse().unwrap() }
 }
 
 /// All due at once, beside a loop of a shell that starts as many.
