@@ -46,6 +46,14 @@ struct Content {
     /// Sectors as they lie on the medium, where that is another.
     before: BTreeMap<usize, Vec<u8>>,
     flushes: u64,
+    /// So many writes later the power is gone.
+    fuse: Option<u64>,
+}
+
+impl Content {
+    fn is_dead(&self) -> bool {
+        self.fuse == Some(0)
+    }
 }
 
 /// The disk.
@@ -67,7 +75,7 @@ impl Block {
     /// A disk with this content, served at this socket until the program ends.
     pub(super) fn serve(content: Vec<u8>, socket: &Path) -> Self {
         assert_eq!(content.len() % SECTOR, 0);
-        let content = Content { now: content, before: BTreeMap::new(), flushes: 0 };
+        let content = Content { now: content, before: BTreeMap::new(), flushes: 0, fuse: None };
         let block = Self { content: Arc::new(Mutex::new(content)) };
         let listener = UnixListener::bind(socket).unwrap();
         let theirs = block.clone();
@@ -81,9 +89,19 @@ impl Block {
         block
     }
 
+    /// The power will be gone behind the write of that number, before anything that follows it: nothing is answered any more.
+    pub(super) fn dies_after(&self, writes: u64) {
+        self.content.lock().unwrap().fuse = Some(writes);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.content.lock().unwrap().is_dead()
+    }
+
     /// The plug was pulled: of what was not flushed some is gone.
     pub(super) fn cut(&self, dice: &mut Dice) -> Loss {
         let mut content = self.content.lock().unwrap();
+        content.fuse = None;
         let before = std::mem::take(&mut content.before);
         let mut loss = Loss { open: before.len(), lost: 0 };
         for (sector, bytes) in before {
@@ -165,6 +183,11 @@ impl Block {
                 stream.read_exact(&mut written)?;
             }
             let mut content = self.content.lock().unwrap();
+            if content.is_dead() {
+                drop(content);
+                // Until the machine is off, too.
+                return io::copy(&mut stream, &mut io::sink()).map(drop);
+            }
             let (mut error, mut found) = (0, Vec::new());
             match kind {
                 DISCONNECT => return Ok(()),
@@ -176,7 +199,10 @@ impl Block {
                     error = INVALID;
                 }
                 READ => found.extend_from_slice(&content.now[offset..offset + length]),
-                WRITE => content.write(offset, &written),
+                WRITE => {
+                    content.write(offset, &written);
+                    content.fuse = content.fuse.map(|left| left.saturating_sub(1));
+                }
                 _ => error = INVALID,
             }
             drop(content);

@@ -41,7 +41,7 @@ pub(super) fn stage(lab: &Lab) {
         let hub = Lab::hub();
         let mut machine = lab.machine(Some(&hub));
         machine.cache = cache;
-        torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, |_| {});
+        torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, &mut Plug);
         Machine::fsck(&machine.disk());
     }
 }
@@ -60,11 +60,9 @@ pub(super) fn of_a_disk_that_forgets(lab: &Lab) {
     machine.boot();
     machine.must("systemctl stop leafcrond; echo '/dev/vdb /var/lib/leafcron ext4 defaults,errors=remount-ro 0 2' >>/etc/fstab; mount /var/lib/leafcron && sync");
     machine.off();
-    let (mut open, mut lost) = (0, 0);
-    torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, |dice| {
-        let Loss { open: had, lost: gone } = block.cut(dice);
-        (open, lost) = (open + had, lost + gone);
-    });
+    let mut forgetful = Forgetful { block: block.clone(), open: 0, lost: 0 };
+    torture(&mut machine, &hub, cuts().div_ceil(2), &mut dice, &mut forgetful);
+    let Forgetful { open, lost, .. } = forgetful;
     println!(
         "{} flushes; {open} sectors were not flushed at the cuts, {lost} of them are gone",
         block.flushes()
@@ -74,12 +72,52 @@ pub(super) fn of_a_disk_that_forgets(lab: &Lab) {
     Machine::fsck(&made);
 }
 
+/// How a life ends.
+trait Cut {
+    /// Waits for the moment.
+    fn moment(&mut self, machine: &mut Machine, dice: &mut Dice);
+    /// The machine is off.
+    fn done(&mut self, _dice: &mut Dice) {}
+}
+
+/// Somebody pulls it.
+struct Plug;
+
+impl Cut for Plug {
+    fn moment(&mut self, _: &mut Machine, dice: &mut Dice) {
+        let most = if dice.below(2) == 0 { 1_500 } else { 12_000 };
+        std::thread::sleep(dice.millis(most));
+    }
+}
+
+/// The power goes between two writes of the state's disk, which then loses what was not flushed.
+struct Forgetful {
+    block: Block,
+    open: usize,
+    lost: usize,
+}
+
+impl Cut for Forgetful {
+    fn moment(&mut self, machine: &mut Machine, dice: &mut Dice) {
+        std::thread::sleep(dice.millis(4_000));
+        self.block.dies_after(1 + dice.below(30));
+        let block = &self.block;
+        machine.wait("the disk is written", BOOT, |_| block.is_dead().then_some(()));
+    }
+
+    fn done(&mut self, dice: &mut Dice) {
+        let Loss { open, lost } = self.block.cut(dice);
+        println!("  {open} sectors were not flushed, {lost} of them are gone");
+        (self.open, self.lost) = (self.open + open, self.lost + lost);
+    }
+}
+
 /// By its own clock, which a boot sets to whole seconds.
 fn now(machine: &Machine) -> i64 {
     machine.must("date +%s%3N").parse().unwrap()
 }
 
-fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_cut: impl FnMut(&mut Dice)) {
+fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, cut: &mut dyn Cut) {
     let jobs: String = JOBS
         .iter()
         .map(|(job, rest)| {
@@ -92,15 +130,14 @@ fn torture(machine: &mut Machine, hub: &Hub, cuts: u64, dice: &mut Dice, mut at_
     let begun = now(machine);
     machine.must("sync; systemctl start leafcrond");
     let certain = now(machine);
-    for cut in 1..=cuts {
+    for number in 1..=cuts {
         let before = machine.witness().len();
         machine.wait("jobs run", BOOT, |machine| (machine.witness().len() > before).then_some(()));
-        let most = if dice.below(2) == 0 { 1_500 } else { 12_000 };
-        std::thread::sleep(dice.millis(most));
+        cut.moment(machine, dice);
         let lines = machine.witness().len() - before;
         machine.cut();
-        at_cut(dice);
-        println!("cut {cut}: {lines} starts in this life");
+        println!("cut {number}: {lines} starts in this life");
+        cut.done(dice);
         machine.plug_in();
     }
     machine.wait("somebody can log in", BOOT, |machine| machine.ssh("true").status.success().then_some(()));
