@@ -91,7 +91,7 @@ test-package: setup-build # the package under systemd in a container, installed 
 
 .PHONY: test-arm
 test-arm: setup-build # the package on emulated ARM machines under systemd, plugs pulled; ARCHITECTURE STAGES CUTS SEED; root
-	@. cross/lib.sh; apt_install qemu-utils qemu-system-arm qemu-system-x86 socat openssh-client e2fsprogs
+	@. cross/lib.sh; apt_install qemu-system-arm qemu-system-x86 socat openssh-client e2fsprogs
 	ARCHITECTURE=$(or $(ARCHITECTURE),armhf) STAGES="$(STAGES)" CUTS=$(or $(CUTS),30) \
 	    $(CARGO) test --test arm
 
