@@ -101,6 +101,7 @@ fn demonstrate(stop: Arc<AtomicBool>) -> Outcomes<bool> {
     show.device.hub(&hub.url(), &["init"])?;
     show.device.start()?;
     show.wait_for_link()?;
+    show.wait_until_heard(&hub.url())?;
     show.say("leafcrond is connected, through the leaf node");
     let from = now_ms()?;
     let file = file.display().to_string();
@@ -287,6 +288,22 @@ impl Show {
     /// Until the link reaches the hub.
     fn wait_for_link(&mut self) -> Outcomes<()> {
         self.wait_for("reach the hub", PATIENCE, |link| link.state == LinkState::Up)
+    }
+
+    /// Until the hub has its first heartbeat: it has asked for its name by then, and takes what is pushed.
+    fn wait_until_heard(&mut self, hub: &str) -> Outcomes<()> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let heard = self.device.hub(hub, &["agents", "--json"])?;
+            if String::from_utf8_lossy(&heard.stdout).contains("\"demo\"") {
+                return Ok(());
+            }
+            if waited > PATIENCE || self.stop.load(Ordering::Relaxed) {
+                return Err(format!("the hub does not hear of the device\n{}", self.device.log()).into());
+            }
+            thread::sleep(LOOK / 4);
+            waited += LOOK / 4;
+        }
     }
 
     /// Until the hub has acknowledged all that is recorded.

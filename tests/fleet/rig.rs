@@ -38,6 +38,8 @@ impl Fleet {
         assert!(made.status.success(), "{}", text_of(&made.stderr));
         fleet.device.start();
         fleet.wait_until_up();
+        // Who pushes to a device that was never heard of waits for nothing.
+        wait_for("the hub has heard of the device", || fleet.heartbeat());
         fleet
     }
 
