@@ -71,7 +71,12 @@ impl Hints {
             let left = end.saturating_sub(now());
             next = if left.is_zero() || count > WAITING { None } else { self.next(link, left) };
         }
-        if keys.len() > KEYS { Look::All } else { Look::Keys(keys) }
+        match keys.len() {
+            // About the name, or no keys at all: nobody is asked, so nobody has answered either.
+            0 => Look::Nothing,
+            1..=KEYS => Look::Keys(keys),
+            _ => Look::All,
+        }
     }
 
     /// The key that the next hint names; none that can be one: it was about the name.
